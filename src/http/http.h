@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http.h: HTTP server and client over loop/ streams: HTTP/1.1 and HTTP/2 (ALPN) with TLS 1.2/1.3
+ * or plain; upgrades to WebSocket and SPDY/3.1 multiplexed channels.
+ *
+ * The protocol cores (http1.c, http2.c, ws.c, spdy.c) do no I/O: bytes and time in, bytes and
+ * events out; they are what the fuzz targets drive.
+ *
+ * RFC 9110 (semantics), 9112 (HTTP/1.1), 9113 (HTTP/2), 6455 (WebSocket), SPDY/3.1 draft, and
+ * Kubernetes' channel protocols on top (v4.channel.k8s.io, v5.channel.k8s.io, portforward).
+ */
+#ifndef BARQUE_HTTP_HTTP_H
+#define BARQUE_HTTP_HTTP_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "loop/loop.h"
+
+/* ---- headers ---- */
+
+struct http_header {
+    struct str name, value; /* names in lower case */
+};
+struct http_headers {
+    struct http_header *v;
+    size_t n, room;
+};
+/* First value, or STR_NULL. name in lower case. */
+struct str http_header_get(const struct http_headers *h, const char *name);
+/* Is token in the comma-separated list of all values of name (case-insensitive)? */
+bool http_header_has_token(const struct http_headers *h, const char *name, const char *token);
+void http_header_add(struct arena *a, struct http_headers *h, struct str name, struct str value);
+
+/* Percent-decoding; plus becomes a blank in queries only. False when malformed. */
+bool http_url_decode(struct arena *a, struct str s, bool query, struct str *ret);
+void http_url_encode(struct buf *b, struct str s); /* RFC 3986 unreserved stay */
+
+/* ---- TLS ---- */
+
+struct tls_context; /* certificates and trust; shared by connections */
+
+struct tls_config {
+    struct str cert_pem, key_pem;   /* chain and key; may be empty for a client */
+    struct str client_ca_pem;       /* server: ask for and verify client certificates (optional) */
+    struct str server_ca_pem;       /* client: trust; empty: the system's store */
+    bool insecure_skip_verify;      /* client only */
+    bool http2;                     /* offer h2 by ALPN */
+};
+struct tls_context *tls_context_new(const struct tls_config *c, bool server, struct err *e);
+void tls_context_free(struct tls_context *t);
+
+/* The verified client certificate's subject, on the connection's memory. */
+struct tls_peer {
+    struct str common_name;
+    LIST(struct str) organizations;
+    struct str der_sha256; /* hex, for logs and TokenReview extras */
+};
+
+/* ---- server ---- */
+
+struct http_server;
+struct http_exchange; /* one request and its response */
+
+struct http_request {
+    struct str method, target;      /* "GET", "/api/v1/pods?limit=5" (as sent) */
+    struct str path, query;         /* split, still percent-encoded */
+    struct str host;
+    struct http_headers headers;
+    struct str body;                /* whole, after `handle`; empty when streaming */
+    struct str peer;                /* "10.0.0.7:41234" */
+    const struct tls_peer *tls_peer;/* NULL without client certificate */
+    bool tls, http2;
+};
+
+struct http_limits {
+    size_t body_bytes_max;        /* 413 beyond; default 3 MiB + 64 KiB */
+    size_t header_bytes_max;      /* 431 beyond; default 64 KiB... whole header block */
+    uint32_t header_count_max;    /* default 200 */
+    uint32_t connections_max;     /* accepted beyond are closed at once; default 10000 */
+    uint32_t streams_max;         /* concurrent HTTP/2 streams a connection; default 250 */
+    int64_t header_timeout_ms;    /* slowloris: whole header within; default 10 s */
+    int64_t body_timeout_ms;      /* whole body within; default 60 s */
+    int64_t idle_timeout_ms;      /* keep-alive; default 120 s */
+    int64_t write_stall_ms;       /* a client that reads nothing for so long is cut; default 30 s */
+    size_t write_queue_max;       /* bytes queued on a response stream before http_write says so */
+};
+extern const struct http_limits http_limits_default;
+
+struct http_handler {
+    /* A request with its whole body. The exchange lives until the response is ended or aborted.
+     * Must respond now or later by the calls below. */
+    void (*handle)(void *arg, struct http_exchange *x);
+};
+
+struct http_server *http_server_new(struct loop *l, struct str address, struct tls_context *tls,
+                                    const struct http_limits *limits,
+                                    const struct http_handler *handler, void *arg, struct err *e);
+struct str http_server_address(const struct http_server *s); /* "tcp:127.0.0.1:6443" */
+/* Stops accepting, sends GOAWAY / Connection: close, and frees when the last exchange ended or
+ * after grace_ms. done may be NULL. */
+void http_server_close(struct http_server *s, int64_t grace_ms, void (*done)(void *), void *arg);
+
+const struct http_request *http_request(struct http_exchange *x);
+/* Lives as long as the exchange. */
+struct arena *http_arena(struct http_exchange *x);
+struct loop *http_loop(struct http_exchange *x);
+
+/* Called once when the client goes away before the response was ended. The exchange is freed
+ * after the callback returns. */
+void http_on_abort(struct http_exchange *x, void (*fn)(void *arg, struct http_exchange *x),
+                   void *arg);
+/* Whole response: adds content-length; HEAD sends no body. Frees the exchange. */
+void http_respond(struct http_exchange *x, int status, const struct http_headers *headers,
+                  struct str body);
+/* Streamed response (chunked, or DATA frames). http_write copies what it cannot send; it returns
+ * the bytes queued on this response: stop above a bound of your own and go on in `drained`. */
+void http_respond_start(struct http_exchange *x, int status, const struct http_headers *headers);
+size_t http_write(struct http_exchange *x, const struct str *parts, size_t n_parts);
+void http_on_drained(struct http_exchange *x, void (*fn)(void *arg, struct http_exchange *x),
+                     void *arg);
+void http_end(struct http_exchange *x); /* frees the exchange */
+/* Breaks the response off (reset), as when the source of a streamed body failed. */
+void http_reset(struct http_exchange *x);
+
+/* ---- upgraded byte channels (exec, attach, port-forward) ----
+ * A mux carries numbered channels over one upgraded connection: WebSocket with the Kubernetes
+ * channel byte, or SPDY/3.1 streams. Both look the same from here. */
+
+struct http_mux;
+struct http_mux_ops {
+    /* SPDY: the client opened a stream with these headers ("streamtype", "port", "requestid").
+     * WebSocket: called once for each channel the protocol defines. Return the caller's own
+     * non-negative id for the channel, or -1 to refuse. */
+    int (*open)(void *arg, const struct http_headers *headers, int channel);
+    void (*data)(void *arg, int channel, struct str bytes);
+    /* The peer sends no more on this channel (half close: FIN, or CLOSE in v5). */
+    void (*half_closed)(void *arg, int channel);
+    void (*drained)(void *arg);
+    /* The connection is gone. The mux is freed after this returns. */
+    void (*closed)(void *arg);
+};
+
+enum http_mux_kind { HTTP_MUX_NONE, HTTP_MUX_WEBSOCKET, HTTP_MUX_SPDY };
+/* What the request asks for by its Upgrade headers. */
+enum http_mux_kind http_upgrade_wanted(const struct http_request *r);
+/* Accepts the upgrade with the first of `protocols` (NULL-terminated, best first) that the client
+ * offers in Sec-WebSocket-Protocol or X-Stream-Protocol-Version; an offer of none is accepted as
+ * "" where allow_none. Answers 101 and hands over the connection, or responds 400/403 and returns
+ * NULL. ret_protocol: what was agreed. */
+struct http_mux *http_upgrade(struct http_exchange *x, const char *const *protocols,
+                              bool allow_none, const struct http_mux_ops *ops, void *arg,
+                              struct str *ret_protocol);
+size_t http_mux_write(struct http_mux *m, int channel, struct str bytes); /* returns bytes queued */
+void http_mux_half_close(struct http_mux *m, int channel);
+void http_mux_pause(struct http_mux *m, bool paused); /* stop reading from the peer */
+void http_mux_close(struct http_mux *m); /* flushes, then closes; `closed` is called */
+
+/* Hands over the raw byte stream after a 101 (server) for a transparent proxy: what was read
+ * beyond the request is in *ret_rest. */
+struct http_raw;
+struct http_raw_ops {
+    void (*data)(void *arg, struct str bytes);
+    void (*end)(void *arg);
+    void (*drained)(void *arg);
+};
+struct http_raw *http_hijack(struct http_exchange *x, int status,
+                             const struct http_headers *headers, const struct http_raw_ops *ops,
+                             void *arg);
+size_t http_raw_write(struct http_raw *r, struct str bytes);
+void http_raw_pause(struct http_raw *r, bool paused);
+void http_raw_close(struct http_raw *r);
+
+/* ---- client ---- */
+
+struct http_client;  /* a pool of connections to one origin */
+struct http_call;    /* one request in flight */
+
+struct http_client_config {
+    struct str address;         /* "tcp:127.0.0.1:6443" or "unix:/path"; see host */
+    struct str host;            /* Host header and TLS server name; also resolved when address is
+                                   empty ("example.com:443") */
+    struct tls_context *tls;    /* NULL: plain */
+    uint32_t connections_max;   /* HTTP/1.1 only; default 8 */
+    int64_t connect_timeout_ms; /* default 10 s */
+};
+struct http_client *http_client_new(struct loop *l, const struct http_client_config *c);
+void http_client_free(struct http_client *c); /* aborts what is in flight, without callbacks */
+
+struct http_call_ops {
+    void (*head)(void *arg, int status, const struct http_headers *headers); /* may be NULL */
+    void (*data)(void *arg, struct str bytes);
+    /* error NULL: complete. The call is freed after this returns. */
+    void (*done)(void *arg, const struct err *error);
+};
+/* The body is copied. timeout_ms: whole call, 0 for none (watch). */
+struct http_call *http_call(struct http_client *c, struct str method, struct str target,
+                            const struct http_headers *headers, struct str body,
+                            int64_t timeout_ms, const struct http_call_ops *ops, void *arg);
+void http_call_cancel(struct http_call *c); /* no callback comes any more */
+void http_call_pause(struct http_call *c, bool paused);
+/* Request with `Upgrade`: on 101 `upgraded` gives the raw channel (then only raw ops are used),
+ * otherwise head/data/done report the plain response. */
+struct http_call *http_call_upgrade(struct http_client *c, struct str method, struct str target,
+                                    const struct http_headers *headers,
+                                    const struct http_call_ops *ops,
+                                    void (*upgraded)(void *arg, int status,
+                                                     const struct http_headers *headers,
+                                                     struct http_raw *raw),
+                                    const struct http_raw_ops *raw_ops, void *arg);
+
+#endif
