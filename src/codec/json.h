@@ -39,14 +39,14 @@ enum json_type {
  * The error is sticky: after it every call returns false / JSON_BAD. */
 struct json_in {
     const char *at, *start, *end;
-    struct arena *arena;  /* for strings with escapes; others are views of the text */
-    const char *error;    /* NULL, or what is wrong, static text */
+    struct arena *arena; /* for strings with escapes; others are views of the text */
+    const char *error;   /* NULL, or what is wrong, static text */
     uint32_t depth;
-    bool first;           /* private: no element read yet in the innermost container */
+    bool first; /* private: no element read yet in the innermost container */
 };
 
 void json_in_init(struct json_in *in, struct str text, struct arena *arena);
-/* Type of the next value, without consuming it. */
+/* Type of the next value, without consuming it. JSON_BAD is an error of the reader too. */
 enum json_type json_peek(struct json_in *in);
 bool json_enter_object(struct json_in *in);
 /* The next member's key; false at the closing brace (consumed) or on error. */
@@ -59,7 +59,8 @@ bool json_read_bool(struct json_in *in, bool *ret);
 bool json_read_null(struct json_in *in);
 /* The number's text: "-1.5e3". */
 bool json_read_number(struct json_in *in, struct str *ret_text);
-/* Any value, checked; ret_raw (may be NULL) views its text. */
+/* Any value, checked; ret_raw (may be NULL) views its text, strings in it as they were written
+ * (invalid UTF-8 included). */
 bool json_skip(struct json_in *in, struct str *ret_raw);
 /* True when the text ends here. */
 bool json_end(struct json_in *in);
@@ -93,7 +94,7 @@ struct json {
     enum json_type type;
     union {
         bool boolean;
-        struct str number;  /* text */
+        struct str number; /* text */
         struct str string;
         struct {
             struct json **v;
