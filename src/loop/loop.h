@@ -27,7 +27,8 @@ struct loop;
 struct loop *loop_new(struct err *e);
 /* Everything registered must have been closed. */
 void loop_free(struct loop *l);
-/* Runs callbacks until loop_stop, or until nothing is registered any more. */
+/* Runs callbacks until loop_stop, or until nothing is registered any more (timers, tasks, open
+ * streams, watches, children, work under way...). May be run again. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
@@ -134,7 +135,7 @@ struct str stream_peer(struct stream *s);
 int stream_fd(struct stream *s);
 
 struct listener;
-/* accepted owns each new stream and must stream_start or stream_close it. */
+/* A socket file that nobody listens on any more is replaced; closing removes it. accepted owns each new stream and must stream_start or stream_close it. */
 struct listener *loop_listen(struct loop *l, struct str address,
                              void (*accepted)(void *arg, struct stream *s), void *arg,
                              struct err *e);
@@ -175,6 +176,10 @@ struct fd_watch {
     void *private_;
     struct loop *loop; /* private */
 };
+/* Level-triggered. Makes fd non-blocking. A zeroed watch is a valid stopped one; starting again
+ * with the same fd changes what is wanted. At most one watch per descriptor, and none on regular
+ * files. An error of the descriptor is reported as readable and writable, for as long as it is
+ * watched: the owner's read or write says which. */
 void fd_watch_start(struct loop *l, struct fd_watch *w, int fd, bool want_read, bool want_write,
                     void (*fn)(struct fd_watch *w, bool readable, bool writable));
 void fd_watch_stop(struct fd_watch *w); /* the fd stays open and the caller's */
@@ -190,7 +195,7 @@ struct child {
 };
 
 struct spawn {
-    const char *const *argv;  /* argv[0] is looked up in PATH; NULL-terminated */
+    const char *const *argv;  /* argv[0] is looked up in PATH (of env); NULL-terminated */
     const char *const *env;   /* NULL: inherit */
     const char *cwd;          /* NULL: inherit */
     int fds[8];               /* fds[i] becomes descriptor i of the child; -1: /dev/null for 0..2,
@@ -198,7 +203,7 @@ struct spawn {
     size_t n_fds;             /* at least 3 */
     bool new_session;         /* setsid */
     uint32_t uid, gid;        /* when set_ids */
-    bool set_ids;
+    bool set_ids;             /* also drops the supplementary groups */
 };
 /* All other descriptors are closed in the child. Fails with ERR_IO (program missing, ...). */
 int loop_spawn(struct loop *l, struct child *c, const struct spawn *how,
@@ -211,6 +216,7 @@ struct signal_watch {
     void *private_;
     struct loop *loop; /* private */
 };
+/* A zeroed watch is a valid stopped one. */
 void signal_watch_start(struct loop *l, struct signal_watch *w, int signal,
                         void (*fn)(struct signal_watch *w));
 void signal_watch_stop(struct signal_watch *w);
