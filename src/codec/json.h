@@ -72,13 +72,16 @@ void json_where(const struct json_in *in, uint32_t *ret_line, uint32_t *ret_colu
 /* Number text to integer: exact integers only ("1", "1.0", "1e3" are; "1.5" is not). */
 bool json_number_i64(struct str text, int64_t *ret);
 bool json_number_double(struct str text, double *ret); /* false on overflow to infinity */
+/* The same value? Exact at any length: 1.0 is 1e0, 1e400 is 10e399. */
+bool json_number_eq(struct str a, struct str b);
 
 /* ---- writer helpers: append to a buf; the caller places commas and braces ---- */
 
-/* A quoted, escaped string. Escapes what Go's encoder escapes except <, > and &; invalid UTF-8
- * becomes U+FFFD. */
+/* A quoted, escaped string. Escapes what Go's encoder escapes except <, > and &; each byte that is
+ * not UTF-8 becomes the escape \ufffd. */
 void json_put_string(struct buf *b, struct str s);
-/* The shortest text that reads back as the same double, formatted as Go's encoder does. */
+/* The shortest text that reads back as the same double, formatted as Go's encoder does. What is
+ * not finite has no text: b->failed. */
 void json_put_double(struct buf *b, double v);
 
 /* ---- value tree: for patches, custom resources and small ad-hoc documents ---- */
@@ -107,11 +110,14 @@ struct json {
     };
 };
 
-/* Parses a whole text. Errors: ERR_BAD_REQUEST with line and column. */
+/* Parses a whole text. Strings without escapes are views of it: it must live as long as the
+ * tree. Errors: ERR_BAD_REQUEST with line and column; also when the tree outgrows the arena (a
+ * tree takes up to some 30 times the bytes of its text). */
 int json_parse(struct arena *a, struct str text, struct json **ret, struct err *e) MUST_USE;
 /* Parses one value at the reader's position. NULL on error (sticky in the reader). */
 struct json *json_read_value(struct json_in *in);
 void json_write(struct buf *b, const struct json *v);
+/* The text on the arena, NUL-terminated; STR_NULL when it does not fit there. */
 struct str json_text(struct arena *a, const struct json *v);
 /* Each member on its own line, `indent` blanks a level. */
 void json_write_pretty(struct buf *b, const struct json *v, int indent);
@@ -123,13 +129,14 @@ struct json *json_string(struct arena *a, struct str s); /* not copied */
 struct json *json_array(struct arena *a);
 struct json *json_object(struct arena *a);
 void json_push(struct arena *a, struct json *array, struct json *v);
-/* Sets or replaces; the key is not copied. */
+/* Sets or replaces; the key is not copied. Looks at all members: for objects of known, small
+ * size. */
 void json_set(struct arena *a, struct json *object, struct str key, struct json *v);
 /* NULL when absent or when o is not an object (o may be NULL). */
 struct json *json_get(const struct json *o, struct str key);
 struct json *json_getz(const struct json *o, const char *key);
 /* Follows keys: json_path(o, "spec", "template", NULL). NULL when any is absent. */
-struct json *json_path(const struct json *o, ...);
+struct json *json_path(const struct json *o, ...) __attribute__((sentinel));
 bool json_del(struct json *object, struct str key); /* was it there? */
 /* Text of a string value, or STR_NULL for anything else (v may be NULL). */
 struct str json_str(const struct json *v);

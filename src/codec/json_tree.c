@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The value tree: reading, building, looking up, comparing. */
+#include "codec/json.h"
+
+#include <stdarg.h>
+
+#include "base/map.h"
+
+/* Up to this many members a linear search beats a hash table. */
+enum { FEW = 16 };
+
+/* ---- reading ---- */
+
+/* Elements of the containers being read, innermost last. A container's own go to the arena when
+ * it ends and their number is known. */
+struct scratch {
+    VEC(struct json *) items;
+    VEC(struct json_member) members;
+};
+
+static void scratch_fini(struct scratch *s)
+{
+    vec_free(&s->items);
+    vec_free(&s->members);
+}
+
+/* Room for one more. The text decides how many there are: no abort when memory is out. */
+#define SCRATCH_PUSH(vec, item)                                                                    \
+    ({                                                                                             \
+        bool fits_ = (vec)->n < (vec)->room;                                                       \
+        if (!fits_) {                                                                              \
+            size_t room_ = (vec)->room ? (vec)->room * 2 : 64;                                     \
+            void *grown_ = reallocarray((vec)->v, room_, sizeof *(vec)->v);                        \
+            if (grown_) {                                                                          \
+                (vec)->v = grown_;                                                                 \
+                (vec)->room = room_;                                                               \
+                fits_ = true;                                                                      \
+            }                                                                                      \
+        }                                                                                          \
+        if (fits_)                                                                                 \
+            (vec)->v[(vec)->n++] = (item);                                                         \
+        fits_;                                                                                     \
+    })
+
+static struct json *read_value(struct json_in *in, struct scratch *s);
+
+static struct json *too_large(struct json_in *in)
+{
+    json_fail(in, "value too large");
+    return NULL;
+}
+
+static struct json *read_array(struct json_in *in, struct scratch *s, struct json *to)
+{
+    size_t from = s->items.n;
+    if (!json_enter_array(in))
+        return NULL;
+    while (json_next_item(in)) {
+        struct json *item = read_value(in, s);
+        if (!item)
+            return NULL;
+        if (!SCRATCH_PUSH(&s->items, item))
+            return too_large(in);
+    }
+    if (in->error)
+        return NULL;
+    size_t n = s->items.n - from;
+    s->items.n = from;
+    if (n == 0)
+        return to;
+    to->array.v = arena_try(in->arena, n, sizeof *to->array.v);
+    if (!to->array.v)
+        return too_large(in);
+    memcpy(to->array.v, s->items.v + from, n * sizeof *to->array.v);
+    to->array.n = to->array.room = n;
+    return to;
+}
+
+static struct json_member *find_among(struct json_member *v, size_t n, struct str key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(v[i].key, key))
+            return &v[i];
+    return NULL;
+}
+
+/* Drops repeated keys: the last value stays, at the first one's place. Returns how many are left.
+ */
+static size_t drop_repeated(struct json_member *v, size_t n)
+{
+    struct map seen = MAP_INIT_BORROWED;
+    bool few = n <= FEW;
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct json_member *old = few ? find_among(v, kept, v[i].key) : map_get(&seen, v[i].key);
+        if (old) {
+            old->value = v[i].value;
+            continue;
+        }
+        v[kept] = v[i];
+        if (!few)
+            map_put(&seen, v[i].key, &v[kept]);
+        kept++;
+    }
+    map_fini(&seen);
+    return kept;
+}
+
+static struct json *read_object(struct json_in *in, struct scratch *s, struct json *to)
+{
+    size_t from = s->members.n;
+    struct json_member m;
+    if (!json_enter_object(in))
+        return NULL;
+    while (json_next_key(in, &m.key)) {
+        m.value = read_value(in, s);
+        if (!m.value)
+            return NULL;
+        if (!SCRATCH_PUSH(&s->members, m))
+            return too_large(in);
+    }
+    if (in->error)
+        return NULL;
+    size_t n = drop_repeated(s->members.v + from, s->members.n - from);
+    s->members.n = from;
+    if (n == 0)
+        return to;
+    to->object.v = arena_try(in->arena, n, sizeof *to->object.v);
+    if (!to->object.v)
+        return too_large(in);
+    memcpy(to->object.v, s->members.v + from, n * sizeof *to->object.v);
+    to->object.n = to->object.room = n;
+    return to;
+}
+
+static struct json *read_value(struct json_in *in, struct scratch *s)
+{
+    enum json_type type = json_peek(in);
+    if (type == JSON_BAD)
+        return NULL;
+    struct json *v = arena_try(in->arena, 1, sizeof *v);
+    if (!v)
+        return too_large(in);
+    v->type = type;
+    switch (type) {
+    case JSON_NULL: return json_read_null(in) ? v : NULL;
+    case JSON_BOOL: return json_read_bool(in, &v->boolean) ? v : NULL;
+    case JSON_NUMBER: return json_read_number(in, &v->number) ? v : NULL;
+    case JSON_STRING: return json_read_string(in, &v->string) ? v : NULL;
+    case JSON_ARRAY: return read_array(in, s, v);
+    case JSON_OBJECT: return read_object(in, s, v);
+    case JSON_BAD: break;
+    }
+    never("type is one of the above");
+}
+
+struct json *json_read_value(struct json_in *in)
+{
+    CLEANUP(scratch_fini) struct scratch s = {0};
+    return read_value(in, &s);
+}
+
+int json_parse(struct arena *a, struct str text, struct json **ret, struct err *e)
+{
+    struct json_in in;
+    json_in_init(&in, text, a);
+    struct json *v = json_read_value(&in);
+    if (v && json_end(&in)) {
+        *ret = v;
+        return 0;
+    }
+    uint32_t line, column;
+    json_where(&in, &line, &column);
+    return err_set(e, ERR_BAD_REQUEST, "line %u, column %u: %s", line, column, in.error);
+}
+
+/* ---- building ---- */
+
+static struct json *new_value(struct arena *a, enum json_type type)
+{
+    struct json *v = arena_new(a, struct json);
+    v->type = type;
+    return v;
+}
+
+struct json *json_null(struct arena *a)
+{
+    return new_value(a, JSON_NULL);
+}
+
+struct json *json_bool(struct arena *a, bool v)
+{
+    struct json *j = new_value(a, JSON_BOOL);
+    j->boolean = v;
+    return j;
+}
+
+struct json *json_int(struct arena *a, int64_t v)
+{
+    struct json *j = new_value(a, JSON_NUMBER);
+    j->number = arena_fmt(a, "%lld", (long long)v);
+    return j;
+}
+
+struct json *json_string(struct arena *a, struct str s)
+{
+    struct json *j = new_value(a, JSON_STRING);
+    j->string = s;
+    return j;
+}
+
+struct json *json_array(struct arena *a)
+{
+    return new_value(a, JSON_ARRAY);
+}
+
+struct json *json_object(struct arena *a)
+{
+    return new_value(a, JSON_OBJECT);
+}
+
+void json_push(struct arena *a, struct json *array, struct json *v)
+{
+    must(array->type == JSON_ARRAY);
+    vec_push_arena(a, &array->array, v);
+}
+
+void json_set(struct arena *a, struct json *object, struct str key, struct json *v)
+{
+    must(object->type == JSON_OBJECT);
+    struct json_member *m = find_among(object->object.v, object->object.n, key);
+    if (m)
+        m->value = v;
+    else
+        vec_push_arena(a, &object->object, ((struct json_member){key, v}));
+}
+
+bool json_del(struct json *object, struct str key)
+{
+    must(object->type == JSON_OBJECT);
+    struct json_member *m = find_among(object->object.v, object->object.n, key);
+    if (!m)
+        return false;
+    size_t behind = (size_t)(object->object.v + object->object.n - (m + 1));
+    memmove(m, m + 1, behind * sizeof *m);
+    object->object.n--;
+    return true;
+}
+
+/* ---- looking up ---- */
+
+struct json *json_get(const struct json *o, struct str key)
+{
+    if (!o || o->type != JSON_OBJECT)
+        return NULL;
+    struct json_member *m = find_among(o->object.v, o->object.n, key);
+    return m ? m->value : NULL;
+}
+
+struct json *json_getz(const struct json *o, const char *key)
+{
+    return json_get(o, str_z(key));
+}
+
+struct json *json_path(const struct json *o, ...)
+{
+    va_list keys;
+    va_start(keys, o);
+    struct json *v = NULL;
+    for (const char *key; (key = va_arg(keys, const char *)) != NULL; o = v) {
+        v = json_getz(o, key);
+        if (!v)
+            break;
+    }
+    va_end(keys);
+    return v;
+}
+
+struct str json_str(const struct json *v)
+{
+    return v && v->type == JSON_STRING ? v->string : STR_NULL;
+}
+
+bool json_i64(const struct json *v, int64_t *ret)
+{
+    return v && v->type == JSON_NUMBER && json_number_i64(v->number, ret);
+}
+
+/* ---- whole trees ---- */
+
+static bool array_eq(const struct json *a, const struct json *b)
+{
+    if (a->array.n != b->array.n)
+        return false;
+    for (size_t i = 0; i < a->array.n; i++)
+        if (!json_eq(a->array.v[i], b->array.v[i]))
+            return false;
+    return true;
+}
+
+/* Same members in another order. Keys are unique, so counting is not needed. */
+static bool reordered_eq(const struct json *a, const struct json *b)
+{
+    struct map members = MAP_INIT_BORROWED;
+    bool few = b->object.n <= FEW, equal = true;
+    for (size_t i = 0; i < b->object.n && !few; i++)
+        map_put(&members, b->object.v[i].key, b->object.v[i].value);
+    for (size_t i = 0; i < a->object.n && equal; i++) {
+        struct str key = a->object.v[i].key;
+        const struct json *other = few ? json_get(b, key) : map_get(&members, key);
+        equal = other && json_eq(a->object.v[i].value, other);
+    }
+    map_fini(&members);
+    return equal;
+}
+
+static bool object_eq(const struct json *a, const struct json *b)
+{
+    if (a->object.n != b->object.n)
+        return false;
+    size_t i = 0;
+    while (i < a->object.n && str_eq(a->object.v[i].key, b->object.v[i].key))
+        i++;
+    if (i < a->object.n)
+        return reordered_eq(a, b);
+    for (i = 0; i < a->object.n; i++)
+        if (!json_eq(a->object.v[i].value, b->object.v[i].value))
+            return false;
+    return true;
+}
+
+bool json_eq(const struct json *a, const struct json *b)
+{
+    if (a == b)
+        return true;
+    if (a->type != b->type)
+        return false;
+    switch (a->type) {
+    case JSON_NULL: return true;
+    case JSON_BOOL: return a->boolean == b->boolean;
+    case JSON_NUMBER: return json_number_eq(a->number, b->number);
+    case JSON_STRING: return str_eq(a->string, b->string);
+    case JSON_ARRAY: return array_eq(a, b);
+    case JSON_OBJECT: return object_eq(a, b);
+    case JSON_BAD: break;
+    }
+    never("a tree has no bad values");
+}
+
+static void copy_array(struct arena *a, struct json *to, const struct json *v)
+{
+    size_t n = v->array.n;
+    to->array.v = n ? arena_array(a, n, struct json *) : NULL;
+    to->array.room = n;
+    for (size_t i = 0; i < n; i++)
+        to->array.v[i] = json_copy(a, v->array.v[i]);
+}
+
+static void copy_object(struct arena *a, struct json *to, const struct json *v)
+{
+    size_t n = v->object.n;
+    to->object.v = n ? arena_array(a, n, struct json_member) : NULL;
+    to->object.room = n;
+    for (size_t i = 0; i < n; i++) {
+        to->object.v[i].key = arena_str(a, v->object.v[i].key);
+        to->object.v[i].value = json_copy(a, v->object.v[i].value);
+    }
+}
+
+struct json *json_copy(struct arena *a, const struct json *v)
+{
+    struct json *to = arena_new(a, struct json);
+    *to = *v;
+    if (v->type == JSON_STRING)
+        to->string = arena_str(a, v->string);
+    else if (v->type == JSON_NUMBER)
+        to->number = arena_str(a, v->number);
+    else if (v->type == JSON_ARRAY)
+        copy_array(a, to, v);
+    else if (v->type == JSON_OBJECT)
+        copy_object(a, to, v);
+    return to;
+}
+
+static int compare_members(const void *a, const void *b)
+{
+    const struct json_member *x = a, *y = b;
+    return str_cmp(x->key, y->key);
+}
+
+void json_sort(struct json *v)
+{
+    if (v->type == JSON_ARRAY)
+        for (size_t i = 0; i < v->array.n; i++)
+            json_sort(v->array.v[i]);
+    if (v->type != JSON_OBJECT || v->object.n == 0)
+        return;
+    qsort(v->object.v, v->object.n, sizeof *v->object.v, compare_members);
+    for (size_t i = 0; i < v->object.n; i++)
+        json_sort(v->object.v[i].value);
+}
