@@ -14,7 +14,6 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/vec.h"
 #include "loop/loop.h"
 
 /* ---- headers ---- */
