@@ -33,7 +33,7 @@ enum err_code err_from_http(int status)
     return status >= 500 ? ERR_INTERNAL : ERR_BAD_REQUEST;
 }
 
-static struct str format(struct arena *a, const char *fmt, va_list ap)
+PRINTF(2, 0) static struct str format(struct arena *a, const char *fmt, va_list ap)
 {
     CLEANUP(buf_fini) struct buf b = BUF_INIT(KIB(64));
     buf_vfmt(&b, fmt, ap);
