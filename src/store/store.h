@@ -34,17 +34,26 @@ typedef int64_t rev_t;
 
 struct store;
 
-/* One revision of one key. Immutable; shared by reference between the current state, the ring,
- * watchers and in-process readers. */
+/* What a reader keeps with an item: a decoded form, selector fields. Embedded in the reader's own
+ * struct; free is called once, when the item's last reference goes (which may be after
+ * store_close). */
+struct item_view {
+    void (*free)(struct item_view *v);
+};
+
+/* One revision of one key. Immutable but for `view`; shared by reference between the current
+ * state, the ring, watchers and in-process readers. References are counted without atomics: an
+ * item stays on its loop's thread. */
 struct item {
     uint32_t refs;        /* private */
-    uint32_t key_len;
     uint32_t value_len;
-    uint32_t flags;       /* private */
+    uint32_t splice;      /* private */
+    uint16_t key_len;
+    uint8_t place;        /* private */
+    uint8_t flags;        /* private */
     rev_t create_rev;     /* revision that created the key */
     rev_t mod_rev;        /* revision of this value */
-    void *user;           /* the reader's cached view; freed by store_config.free_user */
-    size_t user_size;     /* bytes that `user` holds, for accounting */
+    struct item_view *view; /* the reader's; NULL until a reader sets it */
     char bytes[];         /* key, then value; each followed by a NUL */
 };
 static inline struct str item_key(const struct item *i)
