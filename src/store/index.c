@@ -15,8 +15,8 @@ struct leaf {
 
 struct inner {
     uint16_t n;
-    uint32_t count[NODE_MAX];      /* items below the child */
-    struct item *first[NODE_MAX];  /* least item below the child */
+    uint32_t count[NODE_MAX];     /* items below the child */
+    struct item *first[NODE_MAX]; /* least item below the child */
     void *child[NODE_MAX];
 };
 
@@ -190,8 +190,7 @@ static struct item *put_leaf(struct leaf *leaf, struct item *i, void **ret_right
 }
 
 /* Adds child at `at`; a full node is cut in two. */
-static void add_child(struct inner *in, unsigned at, void *child, int child_level,
-                      void **ret_right)
+static void add_child(struct inner *in, unsigned at, void *child, int child_level, void **ret_right)
 {
     if (in->n == NODE_MAX) {
         struct inner *right = xcalloc(1, sizeof *right);
@@ -352,8 +351,8 @@ static size_t build_level(void **v, size_t n, int level)
     size_t nodes = (n + NODE_BUILT - 1) / NODE_BUILT, from = 0;
     for (size_t i = 0; i < nodes; i++) {
         size_t to = n * (i + 1) / nodes; /* even shares: no small last node */
-        v[i] = level ? build_inner(v + from, to - from, level - 1)
-                     : build_leaf(v + from, to - from);
+        v[i] =
+            level ? build_inner(v + from, to - from, level - 1) : build_leaf(v + from, to - from);
         from = to;
     }
     return nodes;

@@ -6,8 +6,7 @@
 
 static struct item *make(struct str key, rev_t rev)
 {
-    struct item_spec spec = {.key = key, .value = STR("v"), .splice_at = SIZE_MAX,
-                             .create_rev = rev, .mod_rev = rev};
+    struct item_spec spec = {.key = key, .head = STR("v"), .create_rev = rev, .mod_rev = rev};
     struct item *i = item_new(&spec);
     assert_non_null(i);
     return i;
@@ -33,10 +32,10 @@ static size_t model_below(const struct model *m, struct bound b)
     size_t n = 0;
     for (; n < m->items.n; n++) {
         struct str key = item_key(m->items.v[n]);
-        bool is_below = b.at == BOUND_BEFORE  ? str_cmp(key, b.key) < 0
-                        : b.at == BOUND_AFTER ? str_cmp(key, b.key) <= 0
-                                              : str_cmp(key, b.key) <= 0 ||
-                                                    str_has_prefix(key, b.key);
+        bool is_below = b.at == BOUND_BEFORE ? str_cmp(key, b.key) < 0
+                        : b.at == BOUND_AFTER
+                            ? str_cmp(key, b.key) <= 0
+                            : str_cmp(key, b.key) <= 0 || str_has_prefix(key, b.key);
         if (!is_below)
             break;
     }
@@ -194,16 +193,21 @@ static void costs_few_bytes_a_key(void **state)
 
 static void the_value_holds_the_revision(void **state)
 {
-    struct item_spec spec = {.key = STR("k"), .value = STR("{\"rv\":\"\"}"), .splice_at = 7,
-                             .create_rev = 3, .mod_rev = 12345, .place = 127,
-                             .flags = ITEM_VOLATILE, .hidden = 77};
+    struct item_spec spec = {.key = STR("k"),
+                             .create_rev = 3,
+                             .mod_rev = 12345,
+                             .place = 127,
+                             .flags = ITEM_VOLATILE,
+                             .hidden = 77};
+    item_spec_value(&spec, STR("{\"rv\":\"\"}"), 7);
     struct item *i = item_new(&spec);
     assert_str(item_value(i), "{\"rv\":\"12345\"}");
     assert_int_equal(i->bytes[i->key_len + 1 + i->value_len], 0);
-    struct str head, tail;
-    item_raw_value(i, &head, &tail);
-    assert_str(head, "{\"rv\":\"");
-    assert_str(tail, "\"}");
+    struct item_spec raw;
+    item_raw_value(i, &raw);
+    assert_true(raw.spliced);
+    assert_str(raw.head, "{\"rv\":\"");
+    assert_str(raw.tail, "\"}");
     assert_int_equal(item_durable_id(i), 77);
     assert_int_equal(row_rev(item_id(i)), 12345);
     assert_int_equal(row_place(item_id(i)), 127);

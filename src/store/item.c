@@ -42,36 +42,48 @@ static size_t hidden_offset(const struct item *i)
     return (size_t)i->key_len + 1 + i->value_len + 1;
 }
 
+void item_spec_value(struct item_spec *spec, struct str value, size_t splice_at)
+{
+    spec->spliced = splice_at != SIZE_MAX;
+    must(!spec->spliced || splice_at <= value.n);
+    spec->head = str_sub(value, 0, splice_at);
+    spec->tail = str_sub(value, spec->head.n, value.n);
+}
+
+static size_t size_of(const struct item_spec *spec, size_t digits_n)
+{
+    must(spec->mod_rev > 0 && spec->key.n <= STORE_KEY_MAX);
+    must(spec->head.n + spec->tail.n <= STORE_VALUE_MAX);
+    size_t value_n = spec->head.n + digits_n + spec->tail.n;
+    size_t hidden_n = spec->flags & ITEM_VOLATILE ? sizeof spec->hidden : 0;
+    return sizeof(struct item) + spec->key.n + 1 + value_n + 1 + hidden_n;
+}
+
 struct item *item_new(const struct item_spec *spec)
 {
-    must(spec->mod_rev > 0 && spec->key.n <= STORE_KEY_MAX && spec->value.n <= STORE_VALUE_MAX);
     char digits[REV_TEXT_MAX];
-    bool spliced = spec->splice_at != SIZE_MAX;
-    must(!spliced || spec->splice_at <= spec->value.n);
-    size_t digits_n = spliced ? rev_text(digits, spec->mod_rev) : 0;
-    size_t head_n = spliced ? spec->splice_at : spec->value.n;
-    struct item header = {
+    size_t digits_n = spec->spliced ? rev_text(digits, spec->mod_rev) : 0;
+    struct item *i = malloc(size_of(spec, digits_n));
+    if (!i)
+        return NULL;
+    *i = (struct item){
         .refs = 1,
-        .value_len = (uint32_t)(spec->value.n + digits_n),
-        .splice = spliced ? (uint32_t)spec->splice_at : UINT32_MAX,
+        .value_len = (uint32_t)(spec->head.n + digits_n + spec->tail.n),
+        .splice = spec->spliced ? (uint32_t)spec->head.n : UINT32_MAX,
         .key_len = (uint16_t)spec->key.n,
         .place = spec->place,
         .flags = spec->flags,
         .create_rev = spec->create_rev,
         .mod_rev = spec->mod_rev,
     };
-    struct item *i = malloc(sizeof *i + hidden_offset(&header) + hidden_size(&header));
-    if (!i)
-        return NULL;
-    *i = header;
     char *at = put_bytes(i->bytes, spec->key.p, spec->key.n);
     *at++ = 0;
-    at = put_bytes(at, spec->value.p, head_n);
+    at = put_bytes(at, spec->head.p, spec->head.n);
     at = put_bytes(at, digits + REV_TEXT_MAX - digits_n, digits_n);
-    at = put_bytes(at, spec->value.p + head_n, spec->value.n - head_n);
+    at = put_bytes(at, spec->tail.p, spec->tail.n);
     *at++ = 0;
     if (item_volatile(i))
-        memcpy(at, &spec->hidden, sizeof spec->hidden);
+        put_bytes(at, (const char *)&spec->hidden, sizeof spec->hidden);
     return i;
 }
 
@@ -94,20 +106,13 @@ void item_unref(struct item *i)
     free(i);
 }
 
-size_t item_splice_at(const struct item *i)
-{
-    return i->splice == UINT32_MAX ? SIZE_MAX : i->splice;
-}
-
-void item_raw_value(const struct item *i, struct str *ret_head, struct str *ret_tail)
+void item_raw_value(const struct item *i, struct item_spec *ret)
 {
     struct str value = item_value(i);
-    *ret_head = value;
-    *ret_tail = STR_NULL;
-    if (i->splice == UINT32_MAX)
-        return;
-    *ret_head = str_n(value.p, i->splice);
-    *ret_tail = str_sub(value, i->splice + rev_text_len(i->mod_rev), value.n);
+    ret->spliced = i->splice != UINT32_MAX;
+    ret->head = ret->spliced ? str_n(value.p, i->splice) : value;
+    size_t digits_n = ret->spliced ? rev_text_len(i->mod_rev) : 0;
+    ret->tail = str_sub(value, ret->head.n + digits_n, value.n);
 }
 
 int64_t row_id(rev_t rev, uint8_t place)

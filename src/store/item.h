@@ -17,23 +17,24 @@ enum item_flag {
     ITEM_DELETED = 2,  /* the item of a delete */
 };
 
-/* What an item is made from. The value comes without the revision's text. */
+/* What an item is made from: the value comes without the revision's text, which goes between its
+ * two parts when `spliced`. */
 struct item_spec {
-    struct str key, value;
-    size_t splice_at; /* SIZE_MAX: nowhere */
+    struct str key, head, tail;
+    bool spliced;
     rev_t create_rev, mod_rev;
     uint8_t place;  /* of the put in its transaction */
     uint8_t flags;  /* enum item_flag */
     int64_t hidden; /* ITEM_VOLATILE: id of the key's durable row, 0 for none */
 };
 
+/* Cuts the value at splice_at (SIZE_MAX: not spliced). */
+void item_spec_value(struct item_spec *spec, struct str value, size_t splice_at);
 /* One reference; NULL when memory is out. */
 struct item *item_new(const struct item_spec *spec);
 
-/* The value as it was put: the parts before and after the revision's text. */
-void item_raw_value(const struct item *i, struct str *ret_head, struct str *ret_tail);
-/* Offset of the revision's text, or SIZE_MAX. */
-size_t item_splice_at(const struct item *i);
+/* The reverse: fills in the value as it was put. */
+void item_raw_value(const struct item *i, struct item_spec *ret);
 
 int64_t row_id(rev_t rev, uint8_t place);
 rev_t row_rev(int64_t id);
