@@ -57,6 +57,6 @@
 
 /* for a VEC or a LIST: LIST_EACH(c, &spec->containers) use(c); c is a pointer to the element. */
 #define LIST_EACH(var, list)                                                                      \
-    for (__typeof__((list)->v[0]) *var = (list)->v; var < (list)->v + (list)->n; var++)
+    for (__typeof__(*(list)->v) *var = (list)->v; var < (list)->v + (list)->n; var++)
 
 #endif
