@@ -138,15 +138,11 @@ static bool equal_field(const struct field *f, const void *a, const void *b)
     never("field shape");
 }
 
-bool field_equal(const struct field *f, const void *obj_a, const void *obj_b)
-{
-    return equal_field(f, (const char *)obj_a + f->offset, (const char *)obj_b + f->offset);
-}
-
 bool desc_equal(const struct desc *d, const void *a, const void *b)
 {
     for (size_t i = 0; i < d->n_json; i++) {
-        if (!field_equal(&d->fields[i], a, b))
+        const struct field *f = &d->fields[i];
+        if (!equal_field(f, (const char *)a + f->offset, (const char *)b + f->offset))
             return false;
     }
     return true;
