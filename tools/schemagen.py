@@ -390,9 +390,10 @@ def flatten(t, prefix=''):
         if not f.inline:
             yield f, prefix + snake(f.name), bool(prefix)
             continue
-        yield from ((g, m, flat or f.number != 0)
-                    for g, m, flat in flatten(f.message, prefix if f.number == 0 else
-                                              prefix + snake(f.message.name) + '.'))
+        # Inlined without a number (TypeMeta): in JSON only, so flat as well.
+        yield from ((g, m, True) for g, m, _ in
+                    flatten(f.message, prefix if f.number == 0 else
+                            prefix + snake(f.message.name) + '.'))
 
 
 def ext_of(f):

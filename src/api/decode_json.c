@@ -222,6 +222,41 @@ static bool kind_takes(const struct field *f, enum json_type t)
 
 static int decode_encoded(struct decoder *d, const struct field *f, const struct where *w, void *p);
 
+/* Checked JSON text without the blanks between its tokens: raw values are kept that way, so that
+ * one value has one form. */
+static struct str compact(struct arena *a, struct str s)
+{
+    bool quoted = false;
+    size_t n = 0;
+    char *out = NULL;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool blank = !quoted && (c == ' ' || c == '\n' || c == '\t' || c == '\r');
+        if (blank && !out) {
+            out = arena_raw(a, s.n);
+            memcpy(out, s.p, i);
+            n = i;
+        }
+        if (blank)
+            continue;
+        if (c == '"')
+            quoted = !quoted;
+        if (out)
+            out[n++] = c;
+        if (quoted && c == '\\' && ++i < s.n && out)
+            out[n++] = s.p[i];
+    }
+    return out ? str_n(out, n) : s;
+}
+
+static int decode_raw(struct decoder *d, struct str *ret)
+{
+    if (!json_skip(d->in, ret))
+        return malformed(d);
+    *ret = compact(d->in->arena, *ret);
+    return 0;
+}
+
 /* One value that is not null, into p (storage of one element). */
 static int decode_value(struct decoder *d, const struct desc *owner, const struct field *f,
                         const struct where *w, void *p)
@@ -237,7 +272,7 @@ static int decode_value(struct decoder *d, const struct desc *owner, const struc
             return decode_encoded(d, f, w, p);
         return decode_object(d, f->message, w, p);
     case FK_STRINGS: return decode_strings(d, p);
-    case FK_RAW: return json_skip(d->in, p) ? 0 : malformed(d);
+    case FK_RAW: return decode_raw(d, p);
     case FK_BOOL: return json_read_bool(d->in, p) ? 0 : malformed(d);
     case FK_INT32:
     case FK_INT64:

@@ -165,6 +165,8 @@ void desc_encode_pb(const struct desc *d, const void *obj, struct pb_out *o);
 void desc_default(const struct desc *d, void *obj, struct arena *a);
 /* Semantic equality: absent and empty lists, maps and strings are equal; quantities by value. */
 bool desc_equal(const struct desc *d, const void *a, const void *b);
+/* The same for one field of two structs. */
+bool field_equal(const struct field *f, const void *obj_a, const void *obj_b);
 /* Deep copy onto the arena. */
 void *desc_copy(const struct desc *d, struct arena *a, const void *obj);
 void desc_copy_into(const struct desc *d, struct arena *a, void *to, const void *from);

@@ -61,7 +61,7 @@ struct kind_def {
 extern const struct kind_def kind_defs[];
 extern const size_t kind_def_count;
 
-/* NULL when there is none. */
+/* NULL when there is none. The kinds of meta.k8s.io/v1 (options, Status) are in every group. */
 const struct kind_def *kind_find(struct str group, struct str version, struct str kind);
 const struct resource_def *resource_find(struct str group, struct str version, struct str plural);
 const struct resource_def *resource_find_kind(struct str group, struct str version,

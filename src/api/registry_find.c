@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/registry.h"
 
-const struct kind_def *kind_find(struct str group, struct str version, struct str kind)
+static const struct kind_def *find_kind(struct str group, struct str version, struct str kind)
 {
     for (size_t i = 0; i < kind_def_count; i++) {
         const struct kind_def *k = &kind_defs[i];
@@ -9,6 +9,12 @@ const struct kind_def *kind_find(struct str group, struct str version, struct st
             return k;
     }
     return NULL;
+}
+
+const struct kind_def *kind_find(struct str group, struct str version, struct str kind)
+{
+    const struct kind_def *k = find_kind(group, version, kind);
+    return k ? k : find_kind(STR("meta.k8s.io"), STR("v1"), kind);
 }
 
 const struct resource_def *resource_find(struct str group, struct str version, struct str plural)

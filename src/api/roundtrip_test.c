@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "api/metav1.h"
 #include "api/registry.h"
 
 static struct str slurp(struct arena *a, const char *path)
@@ -66,6 +67,17 @@ static void check_pb(struct arena *a, const char *file, const struct desc *d, co
     }
 }
 
+static const struct desc *desc_of(const struct json *tree)
+{
+    struct str group, version;
+    /* The one object without kind and apiVersion. */
+    if (!json_getz(tree, "kind"))
+        return &metav1_watch_event_desc;
+    assert_true(api_version_split(json_str(json_getz(tree, "apiVersion")), &group, &version));
+    const struct kind_def *k = kind_find(group, version, json_str(json_getz(tree, "kind")));
+    return k ? k->desc : NULL;
+}
+
 /* Returns whether the kind is one we have. */
 static bool check_file(const char *dir, const char *name)
 {
@@ -76,28 +88,26 @@ static bool check_file(const char *dir, const char *name)
     struct str text = slurp(&a, arena_fmt(&a, "%s/%s", dir, name).p);
     struct json *tree;
     assert_int_equal(json_parse(&a, text, &tree, &e), 0);
-    struct str group, version;
-    assert_true(api_version_split(json_str(json_getz(tree, "apiVersion")), &group, &version));
-    const struct kind_def *k = kind_find(group, version, json_str(json_getz(tree, "kind")));
-    if (!k)
+    const struct desc *d = desc_of(tree);
+    if (!d)
         fail_msg("%s: no such kind in schema/", name);
     struct decode_notes notes = {.arena = &a};
-    void *obj = arena_alloc(&a, k->desc->size);
-    if (desc_decode_json(k->desc, text, &a, obj, &notes, &e) < 0)
+    void *obj = arena_alloc(&a, d->size);
+    if (desc_decode_json(d, text, &a, obj, &notes, &e) < 0)
         fail_msg("%s: %.*s", name, STR_ARG(e.message));
     if (notes.unknown.n)
         fail_msg("%s: unknown field %.*s", name, STR_ARG(notes.unknown.v[0]));
-    check_json(&a, name, k->desc, obj, text);
+    check_json(&a, name, d, obj, text);
 
     struct str pb = unwrap(slurp(&a, arena_fmt(&a, "%s/%.*s.pb", dir, STR_ARG(stem)).p));
-    check_pb(&a, name, k->desc, obj, pb);
-    void *again = arena_alloc(&a, k->desc->size);
-    if (desc_decode_pb(k->desc, pb, &a, again, &e) < 0)
+    check_pb(&a, name, d, obj, pb);
+    void *again = arena_alloc(&a, d->size);
+    if (desc_decode_pb(d, pb, &a, again, &e) < 0)
         fail_msg("%s: %.*s", name, STR_ARG(e.message));
-    check_pb(&a, name, k->desc, again, pb);
-    void *copy = desc_copy(k->desc, &a, obj);
-    assert_true(desc_equal(k->desc, obj, copy));
-    check_json(&a, name, k->desc, copy, text);
+    check_pb(&a, name, d, again, pb);
+    void *copy = desc_copy(d, &a, obj);
+    assert_true(desc_equal(d, obj, copy));
+    check_json(&a, name, d, copy, text);
     arena_fini(&a);
     return true;
 }

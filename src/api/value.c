@@ -138,11 +138,15 @@ static bool equal_field(const struct field *f, const void *a, const void *b)
     never("field shape");
 }
 
+bool field_equal(const struct field *f, const void *obj_a, const void *obj_b)
+{
+    return equal_field(f, (const char *)obj_a + f->offset, (const char *)obj_b + f->offset);
+}
+
 bool desc_equal(const struct desc *d, const void *a, const void *b)
 {
     for (size_t i = 0; i < d->n_json; i++) {
-        const struct field *f = &d->fields[i];
-        if (!equal_field(f, (const char *)a + f->offset, (const char *)b + f->offset))
+        if (!field_equal(&d->fields[i], a, b))
             return false;
     }
     return true;

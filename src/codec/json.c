@@ -110,14 +110,6 @@ static const char *skip_word(const char *p, const char *end, const char *word, s
     return (size_t)(end - p) >= n && memcmp(p, word, n) == 0 ? p + n : NULL;
 }
 
-static int hex_value(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The four hex digits at p, or -1. */
 static int32_t hex4(const char *p, const char *end)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * utf8.h: what the text codecs share: one step through UTF-8, and words of eight bytes.
+ * utf8.h: what the text codecs share: one step through UTF-8, words of eight bytes, hex digits.
  * Private to codec/.
  */
 #ifndef BARQUE_CODEC_UTF8_H
@@ -19,6 +19,15 @@ static inline uint64_t load8(const char *p)
     uint64_t w;
     memcpy(&w, p, sizeof w);
     return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(w) : w;
+}
+
+/* Value of a hex digit in either case, or -1. */
+static inline int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static inline bool utf8_is_tail(char c)

@@ -36,6 +36,9 @@ int file_poke(int dir, const char *path, struct str content) MUST_USE;
 int dir_make(const char *path, mode_t mode, struct err *e) MUST_USE;
 /* A descriptor for reading the folder, or -1 with errno. */
 int dir_open(int dir, const char *path);
+/* A file for reading that a hostile tree names: links are followed, but as if `dir` were the root.
+ * -1 with errno. */
+int open_in_root(int dir, const char *path);
 /* fsync of the folder itself, so that names made in it survive. */
 int dir_sync(int dir, struct err *e) MUST_USE;
 

@@ -284,20 +284,20 @@ static int take_payload(struct ws *w, const char *p, size_t n)
 
 int ws_feed(struct ws *w, struct str bytes)
 {
-    const char *p = bytes.p, *end = bytes.p + bytes.n;
-    while (w->error == 0 && !w->close_received && p < end) {
+    size_t at = 0;
+    while (w->error == 0 && !w->close_received && at < bytes.n) {
         if (!w->in_payload) {
-            w->head[w->head_n++] = (unsigned char)*p++;
+            w->head[w->head_n++] = (unsigned char)bytes.p[at++];
             if (w->head_n < head_need(w))
                 continue;
             /* A frame without payload is complete now, maybe with no byte left to read. */
             if (begin_frame(w) == 0 && w->left == 0)
-                (void)!take_payload(w, p, 0);
+                (void)!take_payload(w, NULL, 0);
             continue;
         }
-        size_t n = MIN(MIN((size_t)(end - p), w->left), (size_t)STEP);
-        (void)!take_payload(w, p, n);
-        p += n;
+        size_t n = MIN(MIN(bytes.n - at, w->left), (size_t)STEP);
+        (void)!take_payload(w, bytes.p + at, n);
+        at += n;
     }
     return w->error ? w->error : w->close_received ? WS_CLOSED : 0;
 }

@@ -6,7 +6,7 @@
  * thread that is inside loop_run, one at a time, to completion. The only calls allowed from other
  * threads are loop_post and, inside a work function, pure computation and blocking system calls.
  *
- * Two implementations: loop_new() (libuv, the real world) and loop_sim_new() (loop/sim.h: virtual
+ * Two implementations: loop_new() (libuv, the real world) and sim_loop() (loop/sim.h: virtual
  * clock, seeded order, faults). Code above this header cannot tell which one it runs on.
  *
  * The structs below are embedded in their users (intrusive): the memory must stay valid until the
