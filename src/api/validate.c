@@ -116,7 +116,7 @@ struct bad_value bad_map(struct arena *a, const struct str_map *m)
 {
     CLEANUP(buf_fini) struct buf b = BUF_INIT(FAULT_TEXT_MAX / 2);
     buf_c(&b, '{');
-    for (size_t i = 0; i < m->n; i++) {
+    for (size_t i = 0; i < m->n && !b.failed; i++) {
         if (i)
             buf_c(&b, ',');
         json_put_string(&b, m->v[i].key);
@@ -136,7 +136,15 @@ struct bad_value bad_time(struct arena *a, struct wall t)
     return bad_text(arena_fmt(a, "\"%.*s\"", (int)n, text));
 }
 
-static void put_object(struct buf *b, const struct desc *d, const void *obj)
+/* Cut so that escaping (at most ten bytes for one) cannot fill the message. */
+static struct str shortened(struct str s)
+{
+    return str_sub(s, 0, FAULT_TEXT_MAX / 16);
+}
+
+/* Objects that do not fit are cut, and count as much as a full message: to print one costs a walk
+ * through all of it. */
+static void put_object(struct validation *v, struct buf *b, const struct desc *d, const void *obj)
 {
     CLEANUP(buf_fini) struct buf text = BUF_INIT(FAULT_TEXT_MAX / 2);
     if (!obj) {
@@ -144,29 +152,28 @@ static void put_object(struct buf *b, const struct desc *d, const void *obj)
         return;
     }
     desc_encode_json(d, obj, &text);
-    buf_str(b, text.failed ? STR("{...}") : buf_view(&text));
+    buf_str(b, buf_view(&text));
+    if (text.failed) {
+        buf_z(b, "...");
+        v->text_used += FAULT_TEXT_MAX;
+    }
 }
 
 static void put_list(struct buf *b, const struct str_list *l)
 {
     CLEANUP(buf_fini) struct buf text = BUF_INIT(FAULT_TEXT_MAX / 2);
     buf_c(&text, '[');
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; i < l->n && !text.failed; i++) {
         if (i)
             buf_c(&text, ',');
-        json_put_string(&text, l->v[i]);
+        json_put_string(&text, shortened(l->v[i]));
     }
-    buf_c(&text, ']');
-    buf_str(b, text.failed ? STR("[...]") : buf_view(&text));
+    buf_z(&text, text.failed ? "" : "]");
+    buf_str(b, buf_view(&text));
+    buf_z(b, text.failed ? "..." : "");
 }
 
-/* Cut so that escaping (at most ten bytes for one) cannot fill the message. */
-static struct str shortened(struct str s)
-{
-    return str_sub(s, 0, FAULT_TEXT_MAX / 16);
-}
-
-static void put_bad(struct buf *b, const struct bad_value *bad)
+static void put_bad(struct validation *v, struct buf *b, const struct bad_value *bad)
 {
     switch (bad->kind) {
     case BAD_STRING: put_quoted(b, shortened(bad->s)); return;
@@ -174,7 +181,7 @@ static void put_bad(struct buf *b, const struct bad_value *bad)
     case BAD_INT: buf_i64(b, bad->i); return;
     case BAD_BOOL: buf_z(b, bad->i ? "true" : "false"); return;
     case BAD_DOUBLE: json_put_double(b, bad->d); return;
-    case BAD_OBJECT: put_object(b, bad->desc, bad->obj); return;
+    case BAD_OBJECT: put_object(v, b, bad->desc, bad->obj); return;
     case BAD_LIST: put_list(b, bad->obj); return;
     case BAD_NONE: return;
     }
@@ -185,8 +192,6 @@ static void put_bad(struct buf *b, const struct bad_value *bad)
 static void add_cause(struct validation *v, const struct field_path *p, const char *reason,
                       const struct buf *message)
 {
-    if (v->text_used > VALIDATION_TEXT_MAX)
-        return;
     struct str field = field_path_text(v->arena, p);
     v->text_used += field.n + message->n;
     err_cause(v->err, field, reason, "%.*s", STR_ARG(buf_view(message)));
@@ -200,10 +205,12 @@ static void fault(struct validation *v, const struct field_path *p, const char *
                   const char *word, const struct bad_value *bad, const char *fmt, va_list ap)
 {
     CLEANUP(buf_fini) struct buf b = BUF_INIT(FAULT_TEXT_MAX);
+    if (v->text_used > VALIDATION_TEXT_MAX)
+        return;
     buf_z(&b, word);
     if (bad && bad->kind != BAD_NONE) {
         buf_z(&b, ": ");
-        put_bad(&b, bad);
+        put_bad(v, &b, bad);
     }
     size_t before = b.n;
     buf_z(&b, ": ");
