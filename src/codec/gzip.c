@@ -9,7 +9,7 @@ enum { GZIP_WINDOW = 15 + 16 /* zlib's way to ask for the gzip format */, STEP =
 /* zlib counts in unsigned int: hands over the next piece of the input. */
 static void feed(z_stream *z, struct str *rest)
 {
-    if (z->avail_in)
+    if (z->avail_in || rest->n == 0)
         return;
     size_t n = MIN(rest->n, (size_t)UINT_MAX);
     z->next_in = (z_const Bytef *)(uintptr_t)rest->p;

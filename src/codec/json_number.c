@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON numbers: text to integer and double, and back as Go's encoding/json writes doubles. */
-#include "codec/json.h"
+#include "codec/json_number.h"
 
 #include <float.h>
 #include <math.h>
 
+#include "codec/json.h"
+
 /* Exponents are clamped here: far past all that we convert, and past what the digits of a text
  * could make up for. */
-enum { EXPONENT_MAX = 1 << 30, DOUBLE_DIGITS_MAX = 17 };
+enum { EXPONENT_MAX = 1 << 30 };
 
 static bool is_digit(char c)
 {
@@ -176,38 +178,45 @@ static void step_up(char *text)
     ++*p;
 }
 
-/* The fewest digits that read back as v (not negative), as "d.ddde[+-]dd" in out. */
-static void shortest(char out[32], double v)
+static bool reads_back(const char *text, double v, bool single)
 {
-    /* A normal double keeps any 15 digits, so fewer need not be tried: the zeros that they
-     * would drop are cut afterwards. */
-    int digits = v < DBL_MIN ? 1 : DBL_DIG, exponent;
+    return single ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v;
+}
+
+/* The shortest text "d.ddde[+-]dd" for v. */
+static void find_shortest(char out[32], double v, bool single)
+{
+    /* A normal double keeps any 15 digits, a float any 6, so fewer need not be tried: the zeros
+     * that they would drop are cut afterwards. */
+    int kept = single ? FLT_DIG : DBL_DIG, digits = v < (single ? FLT_MIN : DBL_MIN) ? 1 : kept;
+    int max = single ? FLT_DECIMAL_DIG : DBL_DECIMAL_DIG, exponent;
     bool power_of_two = frexp(v, &exponent) == 0.5;
-    for (; digits <= DOUBLE_DIGITS_MAX; digits++) {
+    for (; digits <= max; digits++) {
         snprintf(out, 32, "%.*e", digits - 1, v);
-        if (strtod(out, NULL) == v)
+        if (reads_back(out, v, single))
             return;
-        /* Doubles lie twice as dense below a power of two as above it: the decimal above may
+        /* Numbers lie twice as dense below a power of two as above it: the decimal above may
          * read back where the one below, though nearer, does not. */
-        if (power_of_two && digits > DBL_DIG) {
+        if (power_of_two && digits > kept) {
             step_up(out);
-            if (strtod(out, NULL) == v)
+            if (reads_back(out, v, single))
                 return;
         }
     }
-    never("17 digits tell all doubles apart");
+    never("so many digits tell all numbers apart");
 }
 
-/* Takes "d.ddde-dd" apart: digits without trailing zeros, and the exponent of the first. */
-static int split_digits(const char *text, char digits[32], int *ret_exponent)
+int json_shortest_digits(double v, bool single, char digits[32], int *ret_exponent)
 {
+    char text[32], *p = text;
+    find_shortest(text, single ? (double)(float)v : v, single);
     int n = 0;
-    for (; *text != 'e'; text++)
-        if (is_digit(*text))
-            digits[n++] = *text;
+    for (; *p != 'e'; p++)
+        if (is_digit(*p))
+            digits[n++] = *p;
     while (n > 1 && digits[n - 1] == '0')
         n--;
-    *ret_exponent = (int)strtol(text + 1, NULL, 10);
+    *ret_exponent = (int)strtol(p + 1, NULL, 10);
     return n;
 }
 
@@ -217,7 +226,7 @@ static void put_zeros(struct buf *b, int n)
         buf_c(b, '0');
 }
 
-static void put_plain(struct buf *b, const char *digits, int n, int exponent)
+void json_put_plain(struct buf *b, const char *digits, int n, int exponent)
 {
     int whole = exponent + 1; /* digits in front of the point */
     if (whole <= 0) {
@@ -234,6 +243,17 @@ static void put_plain(struct buf *b, const char *digits, int n, int exponent)
     }
 }
 
+void json_put_scientific(struct buf *b, const char *digits, int n, int exponent,
+                         int exponent_digits_min)
+{
+    buf_c(b, digits[0]);
+    if (n > 1) {
+        buf_c(b, '.');
+        buf_add(b, digits + 1, (size_t)(n - 1));
+    }
+    buf_fmt(b, "e%c%0*d", exponent < 0 ? '-' : '+', exponent_digits_min, abs(exponent));
+}
+
 void json_put_double(struct buf *b, double v)
 {
     if (!isfinite(v)) {
@@ -242,18 +262,11 @@ void json_put_double(struct buf *b, double v)
     }
     if (signbit(v))
         buf_c(b, '-');
-    char text[32], digits[32];
-    int exponent;
-    shortest(text, fabs(v));
-    int n = split_digits(text, digits, &exponent);
+    char digits[32];
+    int exponent, n = json_shortest_digits(fabs(v), false, digits, &exponent);
     if (v == 0 || (fabs(v) >= 1e-6 && fabs(v) < 1e21)) {
-        put_plain(b, digits, n, exponent);
+        json_put_plain(b, digits, n, exponent);
         return;
     }
-    buf_c(b, digits[0]);
-    if (n > 1) {
-        buf_c(b, '.');
-        buf_add(b, digits + 1, (size_t)(n - 1));
-    }
-    buf_fmt(b, "e%c%d", exponent < 0 ? '-' : '+', abs(exponent));
+    json_put_scientific(b, digits, n, exponent, 1);
 }

@@ -1,48 +1,90 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The value tree: reading, building, looking up, comparing. */
-#include "codec/json.h"
+#include "codec/json_build.h"
 
 #include <stdarg.h>
 
 #include "base/map.h"
 
-/* Up to this many members a linear search beats a hash table. */
-enum { FEW = 16 };
-
 /* ---- reading ---- */
 
-/* Elements of the containers being read, innermost last. A container's own go to the arena when
- * it ends and their number is known. */
-struct scratch {
-    VEC(struct json *) items;
-    VEC(struct json_member) members;
-};
-
-static void scratch_fini(struct scratch *s)
+void json_scratch_fini(struct json_scratch *s)
 {
     vec_free(&s->items);
     vec_free(&s->members);
 }
 
-/* Room for one more. The text decides how many there are: no abort when memory is out. */
-#define SCRATCH_PUSH(vec, item)                                                                    \
-    ({                                                                                             \
-        bool fits_ = (vec)->n < (vec)->room;                                                       \
-        if (!fits_) {                                                                              \
-            size_t room_ = (vec)->room ? (vec)->room * 2 : 64;                                     \
-            void *grown_ = reallocarray((vec)->v, room_, sizeof *(vec)->v);                        \
-            if (grown_) {                                                                          \
-                (vec)->v = grown_;                                                                 \
-                (vec)->room = room_;                                                               \
-                fits_ = true;                                                                      \
-            }                                                                                      \
-        }                                                                                          \
-        if (fits_)                                                                                 \
-            (vec)->v[(vec)->n++] = (item);                                                         \
-        fits_;                                                                                     \
-    })
+/* The block with room for more, or NULL (it is then as before). */
+static void *grow(void *v, size_t *room, size_t size)
+{
+    size_t more = *room ? *room * 2 : 64;
+    void *grown = reallocarray(v, more, size);
+    if (grown)
+        *room = more;
+    return grown;
+}
 
-static struct json *read_value(struct json_in *in, struct scratch *s);
+bool json_scratch_item(struct json_scratch *s, struct json *item)
+{
+    if (s->items.n == s->items.room) {
+        void *grown = grow(s->items.v, &s->items.room, sizeof item);
+        if (!grown)
+            return false;
+        s->items.v = grown;
+    }
+    s->items.v[s->items.n++] = item;
+    return true;
+}
+
+bool json_scratch_member(struct json_scratch *s, struct str key, struct json *value)
+{
+    if (s->members.n == s->members.room) {
+        void *grown = grow(s->members.v, &s->members.room, sizeof *s->members.v);
+        if (!grown)
+            return false;
+        s->members.v = grown;
+    }
+    s->members.v[s->members.n++] = (struct json_member){key, value};
+    return true;
+}
+
+bool json_take_items(struct json_scratch *s, size_t from, struct arena *a, struct json *to)
+{
+    size_t n = s->items.n - from;
+    s->items.n = from;
+    if (n == 0)
+        return true;
+    to->array.v = arena_try(a, n, sizeof *to->array.v);
+    if (!to->array.v)
+        return false;
+    memcpy(to->array.v, s->items.v + from, n * sizeof *to->array.v);
+    to->array.n = to->array.room = n;
+    return true;
+}
+
+bool json_take_members(struct json_scratch *s, size_t from, struct arena *a, struct json *to)
+{
+    size_t n = s->members.n - from;
+    s->members.n = from;
+    if (n == 0)
+        return true;
+    to->object.v = arena_try(a, n, sizeof *to->object.v);
+    if (!to->object.v)
+        return false;
+    memcpy(to->object.v, s->members.v + from, n * sizeof *to->object.v);
+    to->object.n = to->object.room = n;
+    return true;
+}
+
+struct json_member *json_find_member(struct json_member *v, size_t n, struct str key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(v[i].key, key))
+            return &v[i];
+    return NULL;
+}
+
+static struct json *read_value(struct json_in *in, struct json_scratch *s);
 
 static struct json *too_large(struct json_in *in)
 {
@@ -50,7 +92,7 @@ static struct json *too_large(struct json_in *in)
     return NULL;
 }
 
-static struct json *read_array(struct json_in *in, struct scratch *s, struct json *to)
+static struct json *read_array(struct json_in *in, struct json_scratch *s, struct json *to)
 {
     size_t from = s->items.n;
     if (!json_enter_array(in))
@@ -59,29 +101,12 @@ static struct json *read_array(struct json_in *in, struct scratch *s, struct jso
         struct json *item = read_value(in, s);
         if (!item)
             return NULL;
-        if (!SCRATCH_PUSH(&s->items, item))
+        if (!json_scratch_item(s, item))
             return too_large(in);
     }
     if (in->error)
         return NULL;
-    size_t n = s->items.n - from;
-    s->items.n = from;
-    if (n == 0)
-        return to;
-    to->array.v = arena_try(in->arena, n, sizeof *to->array.v);
-    if (!to->array.v)
-        return too_large(in);
-    memcpy(to->array.v, s->items.v + from, n * sizeof *to->array.v);
-    to->array.n = to->array.room = n;
-    return to;
-}
-
-static struct json_member *find_among(struct json_member *v, size_t n, struct str key)
-{
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(v[i].key, key))
-            return &v[i];
-    return NULL;
+    return json_take_items(s, from, in->arena, to) ? to : too_large(in);
 }
 
 /* Drops repeated keys: the last value stays, at the first one's place. Returns how many are left.
@@ -89,10 +114,11 @@ static struct json_member *find_among(struct json_member *v, size_t n, struct st
 static size_t drop_repeated(struct json_member *v, size_t n)
 {
     struct map seen = MAP_INIT_BORROWED;
-    bool few = n <= FEW;
+    bool few = n <= JSON_FEW;
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        struct json_member *old = few ? find_among(v, kept, v[i].key) : map_get(&seen, v[i].key);
+        struct json_member *old =
+            few ? json_find_member(v, kept, v[i].key) : map_get(&seen, v[i].key);
         if (old) {
             old->value = v[i].value;
             continue;
@@ -106,34 +132,27 @@ static size_t drop_repeated(struct json_member *v, size_t n)
     return kept;
 }
 
-static struct json *read_object(struct json_in *in, struct scratch *s, struct json *to)
+static struct json *read_object(struct json_in *in, struct json_scratch *s, struct json *to)
 {
     size_t from = s->members.n;
-    struct json_member m;
+    struct str key;
     if (!json_enter_object(in))
         return NULL;
-    while (json_next_key(in, &m.key)) {
-        m.value = read_value(in, s);
-        if (!m.value)
+    while (json_next_key(in, &key)) {
+        struct json *value = read_value(in, s);
+        if (!value)
             return NULL;
-        if (!SCRATCH_PUSH(&s->members, m))
+        if (!json_scratch_member(s, key, value))
             return too_large(in);
     }
     if (in->error)
         return NULL;
-    size_t n = drop_repeated(s->members.v + from, s->members.n - from);
-    s->members.n = from;
-    if (n == 0)
-        return to;
-    to->object.v = arena_try(in->arena, n, sizeof *to->object.v);
-    if (!to->object.v)
-        return too_large(in);
-    memcpy(to->object.v, s->members.v + from, n * sizeof *to->object.v);
-    to->object.n = to->object.room = n;
-    return to;
+    if (s->members.n - from > 1)
+        s->members.n = from + drop_repeated(s->members.v + from, s->members.n - from);
+    return json_take_members(s, from, in->arena, to) ? to : too_large(in);
 }
 
-static struct json *read_value(struct json_in *in, struct scratch *s)
+static struct json *read_value(struct json_in *in, struct json_scratch *s)
 {
     enum json_type type = json_peek(in);
     if (type == JSON_BAD)
@@ -156,7 +175,7 @@ static struct json *read_value(struct json_in *in, struct scratch *s)
 
 struct json *json_read_value(struct json_in *in)
 {
-    CLEANUP(scratch_fini) struct scratch s = {0};
+    CLEANUP(json_scratch_fini) struct json_scratch s = {0};
     return read_value(in, &s);
 }
 
@@ -228,7 +247,7 @@ void json_push(struct arena *a, struct json *array, struct json *v)
 void json_set(struct arena *a, struct json *object, struct str key, struct json *v)
 {
     must(object->type == JSON_OBJECT);
-    struct json_member *m = find_among(object->object.v, object->object.n, key);
+    struct json_member *m = json_find_member(object->object.v, object->object.n, key);
     if (m)
         m->value = v;
     else
@@ -238,7 +257,7 @@ void json_set(struct arena *a, struct json *object, struct str key, struct json 
 bool json_del(struct json *object, struct str key)
 {
     must(object->type == JSON_OBJECT);
-    struct json_member *m = find_among(object->object.v, object->object.n, key);
+    struct json_member *m = json_find_member(object->object.v, object->object.n, key);
     if (!m)
         return false;
     size_t behind = (size_t)(object->object.v + object->object.n - (m + 1));
@@ -253,7 +272,7 @@ struct json *json_get(const struct json *o, struct str key)
 {
     if (!o || o->type != JSON_OBJECT)
         return NULL;
-    struct json_member *m = find_among(o->object.v, o->object.n, key);
+    struct json_member *m = json_find_member(o->object.v, o->object.n, key);
     return m ? m->value : NULL;
 }
 
@@ -302,7 +321,7 @@ static bool array_eq(const struct json *a, const struct json *b)
 static bool reordered_eq(const struct json *a, const struct json *b)
 {
     struct map members = MAP_INIT_BORROWED;
-    bool few = b->object.n <= FEW, equal = true;
+    bool few = b->object.n <= JSON_FEW, equal = true;
     for (size_t i = 0; i < b->object.n && !few; i++)
         map_put(&members, b->object.v[i].key, b->object.v[i].value);
     for (size_t i = 0; i < a->object.n && equal; i++) {

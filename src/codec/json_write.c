@@ -54,6 +54,10 @@ static void put_special_string(struct buf *b, const char *p, const char *end)
 
 void json_put_string(struct buf *b, struct str s)
 {
+    if (s.n == 0) {
+        buf_z(b, "\"\"");
+        return;
+    }
     const char *end = s.p + s.n;
     if (json_plain_run(s.p, end) < end) {
         put_special_string(b, s.p, end);
@@ -63,8 +67,7 @@ void json_put_string(struct buf *b, struct str s)
     if (!to)
         return;
     to[0] = to[s.n + 1] = '"';
-    if (s.n)
-        memcpy(to + 1, s.p, s.n);
+    memcpy(to + 1, s.p, s.n);
     buf_advance(b, s.n + 2);
 }
 

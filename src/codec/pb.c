@@ -9,7 +9,8 @@ enum { VARINT_MAX = 10, ROOM_MIN = 512 };
 
 struct pb_in pb_in(struct str bytes)
 {
-    const uint8_t *p = (const uint8_t *)bytes.p;
+    static const uint8_t nothing[1];
+    const uint8_t *p = bytes.p ? (const uint8_t *)bytes.p : nothing;
     return (struct pb_in){.at = p, .end = p + bytes.n};
 }
 

@@ -6,7 +6,7 @@
 #ifndef BARQUE_CODEC_UTF8_H
 #define BARQUE_CODEC_UTF8_H
 
-#include "base/base.h"
+#include "base/buf.h"
 
 #define UTF8_REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
@@ -78,6 +78,9 @@ static inline unsigned utf8_put(char *to, uint32_t rune)
     to[3] = (char)(0x80 | (rune & 0x3f));
     return 4;
 }
+
+/* Appends s, with U+FFFD for each byte that is not UTF-8. */
+void utf8_put_valid(struct buf *b, struct str s);
 
 /* The high bit of each byte that a JSON string cannot hold as it is, or that needs a look:
  * quotes, backslashes, control characters, bytes above 0x7f. The lowest bit set is exact; bits

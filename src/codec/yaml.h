@@ -1,26 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * yaml.h: YAML in (libyaml), as the JSON value it stands for, the way sigs.k8s.io/yaml reads it
- * (YAML 1.1 scalars: yes/no/on/off are booleans only as go-yaml v2 resolves them, anchors and
- * merge keys are followed, duplicate keys are errors, keys become strings).
+ * yaml.h: YAML in (libyaml), as the JSON value it stands for, the way sigs.k8s.io/yaml reads it.
  *
- * Bounded: bytes, depth (JSON_DEPTH_MAX) and alias expansion (total nodes at most
- * YAML_NODES_MAX, so that "billion laughs" documents fail early).
+ * Plain scalars resolve as in go-yaml v2 (YAML 1.1): null ~; y yes true on, n no false off; ints in
+ * decimal, 0x, 0o, 0b and with a leading 0 octal, with underscores; floats. Timestamps stay
+ * strings. Integers of any size keep all their digits. .inf and .nan, which JSON lacks, are
+ * errors. Keys become strings; null, sequences and mappings as keys are errors. Tags of the core
+ * types are followed, others ignored.
+ *
+ * Anchors, aliases and merge keys (<<) are followed. A mapping's own keys win over merged ones
+ * wherever they stand, and earlier sources over later ones, as https://yaml.org/type/merge.html
+ * says. A repeated key is an error; all of a document are named:
+ *   yaml: unmarshal errors:
+ *     line 3: key "a" already set in map
+ *
+ * Bounded: bytes (YAML_BYTES_MAX), depth (JSON_DEPTH_MAX), nodes with aliases expanded
+ * (YAML_NODES_MAX) and bytes of text in expanded aliases (YAML_COPIED_BYTES_MAX), so that
+ * "billion laughs" documents fail early.
+ *
+ * Results live on the arena and share nothing with the text. Errors are ERR_BAD_REQUEST, also
+ * when a bound is passed or the arena is full.
  */
 #ifndef BARQUE_CODEC_YAML_H
 #define BARQUE_CODEC_YAML_H
 
 #include "codec/json.h"
 
-enum { YAML_NODES_MAX = 1000000 };
+enum {
+    YAML_BYTES_MAX = 16 << 20,
+    YAML_NODES_MAX = 1000000,
+    YAML_COPIED_BYTES_MAX = 16 << 20,
+};
 
-/* One document. Errors: ERR_BAD_REQUEST "yaml: line 3: ...". An empty document is JSON null. */
+/* One document; what follows it is not looked at. Error: "yaml: line 3: ...". An empty document
+ * is JSON null. */
 int yaml_parse(struct arena *a, struct str text, struct json **ret, struct err *e) MUST_USE;
-/* All documents of a stream ("---"), empty ones left out; name stands in messages: file:line. */
+/* All documents of a stream ("---"), empty ones left out; name stands in messages:
+ * "pod.yaml:3: ...". */
 int yaml_parse_all(struct arena *a, struct str name, struct str text, struct json ***ret_v,
                    size_t *ret_n, struct err *e) MUST_USE;
-/* Block style, two blanks an indent, keys in the object's order; strings are quoted when YAML 1.1
- * would read them as something else. */
+/* Block style, two blanks an indent, lists not indented under their key, keys in the object's
+ * order, as kubectl -o yaml prints; strings are quoted when YAML 1.1 would read them as something
+ * else, texts of several lines are literal blocks. Failure shows in b->failed. */
 void yaml_write(struct buf *b, const struct json *v);
 
 #endif
