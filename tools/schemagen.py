@@ -415,9 +415,7 @@ def ext_of(f):
         for word in strategy.split(','):
             if word not in ('merge', 'retainKeys', 'replace'):
                 raise SchemaError('%s: patch=%s' % (f.where, word))
-            if word != 'replace':
-                parts.append('.patch_%s = true' %
-                             {'merge': 'merge', 'retainKeys': 'retain_keys'}[word])
+            parts.append('.patch_%s = true' % snake(word))
         if key:
             parts.append('.patch_merge_key = %s' % c_string(key))
     if f.flags.get('map') == 'atomic':

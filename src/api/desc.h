@@ -76,7 +76,7 @@ struct field_ext {
     const char *const *enum_values; /* allowed values, when enum_closed these only */
     const char *const *map_keys;    /* of a LIST_MAP */
     const char *patch_merge_key;    /* strategic merge patch */
-    bool patch_merge, patch_retain_keys;
+    bool patch_merge, patch_retain_keys, patch_replace;
     bool enum_closed;
     bool map_atomic, struct_atomic; /* for server-side apply */
     uint8_t list_type;
