@@ -5,7 +5,8 @@
 
 #include "codec/json.h"
 
-/* Up to this many members a linear search beats a hash table. */
+/* Up to this many members a linear search is quickest. Beyond it members are sorted rather than
+ * hashed: keys that collide can be made up, keys that sort slowly cannot. */
 enum { JSON_FEW = 16 };
 
 /* Elements of the containers being read, innermost last. A container's own go to the arena when
@@ -25,6 +26,9 @@ bool json_take_items(struct json_scratch *s, size_t from, struct arena *a,
                      struct json *to) MUST_USE;
 bool json_take_members(struct json_scratch *s, size_t from, struct arena *a,
                        struct json *to) MUST_USE;
+
+/* For each of n members the place of the first one with its key. False: out of memory. */
+bool json_find_repeated(const struct json_member *v, size_t n, size_t *ret_first) MUST_USE;
 
 /* The member with that key, or NULL. */
 struct json_member *json_find_member(struct json_member *v, size_t n, struct str key);

@@ -4,8 +4,6 @@
 
 #include <stdarg.h>
 
-#include "base/map.h"
-
 /* ---- reading ---- */
 
 void json_scratch_fini(struct json_scratch *s)
@@ -109,27 +107,64 @@ static struct json *read_array(struct json_in *in, struct json_scratch *s, struc
     return json_take_items(s, from, in->arena, to) ? to : too_large(in);
 }
 
-/* Drops repeated keys: the last value stays, at the first one's place. Returns how many are left.
- */
-static size_t drop_repeated(struct json_member *v, size_t n)
+/* By key, then by place. */
+static int compare_places(const void *a, const void *b)
 {
-    struct map seen = MAP_INIT_BORROWED;
-    bool few = n <= JSON_FEW;
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct json_member *old =
-            few ? json_find_member(v, kept, v[i].key) : map_get(&seen, v[i].key);
-        if (old) {
-            old->value = v[i].value;
-            continue;
-        }
-        v[kept] = v[i];
-        if (!few)
-            map_put(&seen, v[i].key, &v[kept]);
-        kept++;
+    const struct json_member *x = *(const struct json_member *const *)a,
+                             *y = *(const struct json_member *const *)b;
+    int order = str_cmp(x->key, y->key);
+    return order ? order : x < y ? -1 : x > y;
+}
+
+/* Pointers to the members in the order of their keys; free() them. NULL: out of memory. */
+static const struct json_member **sort_members(const struct json_member *v, size_t n)
+{
+    const struct json_member **sorted = calloc(n, sizeof *sorted);
+    if (!sorted)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = &v[i];
+    qsort(sorted, n, sizeof *sorted, compare_places);
+    return sorted;
+}
+
+bool json_find_repeated(const struct json_member *v, size_t n, size_t *ret_first)
+{
+    if (n <= JSON_FEW) {
+        for (size_t i = 0; i < n; i++)
+            for (ret_first[i] = 0; !str_eq(v[ret_first[i]].key, v[i].key);)
+                ret_first[i]++;
+        return true;
     }
-    map_fini(&seen);
-    return kept;
+    const struct json_member **sorted = sort_members(v, n);
+    if (!sorted)
+        return false;
+    size_t first = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t place = (size_t)(sorted[i] - v);
+        if (i == 0 || !str_eq(v[first].key, v[place].key))
+            first = place;
+        ret_first[place] = first;
+    }
+    free(sorted);
+    return true;
+}
+
+/* Of repeated keys the last value stays, at the first one's place. */
+static bool drop_repeated(struct json_member *v, size_t *n)
+{
+    size_t few[JSON_FEW], *first = *n <= JSON_FEW ? few : calloc(*n, sizeof *first);
+    bool ok = first && json_find_repeated(v, *n, first);
+    for (size_t i = 0; ok && i < *n; i++)
+        v[first[i]].value = v[i].value;
+    size_t kept = 0;
+    for (size_t i = 0; ok && i < *n; i++)
+        if (first[i] == i)
+            v[kept++] = v[i];
+    if (first != few)
+        free(first);
+    *n = kept;
+    return ok;
 }
 
 static struct json *read_object(struct json_in *in, struct json_scratch *s, struct json *to)
@@ -147,8 +182,10 @@ static struct json *read_object(struct json_in *in, struct json_scratch *s, stru
     }
     if (in->error)
         return NULL;
-    if (s->members.n - from > 1)
-        s->members.n = from + drop_repeated(s->members.v + from, s->members.n - from);
+    size_t n = s->members.n - from;
+    if (n > 1 && !drop_repeated(s->members.v + from, &n))
+        return too_large(in);
+    s->members.n = from + n;
     return json_take_members(s, from, in->arena, to) ? to : too_large(in);
 }
 
@@ -317,19 +354,30 @@ static bool array_eq(const struct json *a, const struct json *b)
     return true;
 }
 
-/* Same members in another order. Keys are unique, so counting is not needed. */
+/* Same members in another order, few of them. Keys are unique, so counting is not needed. */
+static bool few_eq(const struct json *a, const struct json *b)
+{
+    for (size_t i = 0; i < a->object.n; i++) {
+        const struct json *other = json_get(b, a->object.v[i].key);
+        if (!other || !json_eq(a->object.v[i].value, other))
+            return false;
+    }
+    return true;
+}
+
 static bool reordered_eq(const struct json *a, const struct json *b)
 {
-    struct map members = MAP_INIT_BORROWED;
-    bool few = b->object.n <= JSON_FEW, equal = true;
-    for (size_t i = 0; i < b->object.n && !few; i++)
-        map_put(&members, b->object.v[i].key, b->object.v[i].value);
-    for (size_t i = 0; i < a->object.n && equal; i++) {
-        struct str key = a->object.v[i].key;
-        const struct json *other = few ? json_get(b, key) : map_get(&members, key);
-        equal = other && json_eq(a->object.v[i].value, other);
-    }
-    map_fini(&members);
+    size_t n = a->object.n;
+    if (n <= JSON_FEW)
+        return few_eq(a, b);
+    const struct json_member **x = sort_members(a->object.v, n), **y = sort_members(b->object.v, n);
+    bool equal = true;
+    for (size_t i = 0; x && y && i < n && equal; i++)
+        equal = str_eq(x[i]->key, y[i]->key) && json_eq(x[i]->value, y[i]->value);
+    if (!x || !y)
+        equal = few_eq(a, b); /* slow, but right */
+    free(x);
+    free(y);
     return equal;
 }
 

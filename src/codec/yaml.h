@@ -15,8 +15,8 @@
  *     line 3: key "a" already set in map
  *
  * Bounded: bytes (YAML_BYTES_MAX), depth (JSON_DEPTH_MAX), nodes with aliases expanded
- * (YAML_NODES_MAX) and bytes of text in expanded aliases (YAML_COPIED_BYTES_MAX), so that
- * "billion laughs" documents fail early.
+ * (YAML_NODES_MAX), anchors (YAML_ANCHORS_MAX) and bytes of text in expanded aliases
+ * (YAML_COPIED_BYTES_MAX), so that "billion laughs" documents fail early.
  *
  * Results live on the arena and share nothing with the text. Errors are ERR_BAD_REQUEST, also
  * when a bound is passed or the arena is full.
@@ -29,6 +29,7 @@
 enum {
     YAML_BYTES_MAX = 16 << 20,
     YAML_NODES_MAX = 1000000,
+    YAML_ANCHORS_MAX = 10000,
     YAML_COPIED_BYTES_MAX = 16 << 20,
 };
 

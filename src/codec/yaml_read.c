@@ -15,6 +15,12 @@ enum { SHOWN_MAX = 100, PROBLEMS_BYTES_MAX = 8192, NUMBER_BYTES_MAX = 1 << 20 };
 
 #define TAG(name) "tag:yaml.org,2002:" name
 
+/* Where a member of a mapping being read came from. */
+struct origin {
+    uint32_t line; /* of its value */
+    bool quoted, merged;
+};
+
 struct loader {
     yaml_parser_t parser;
     yaml_event_t event; /* the current one */
@@ -23,10 +29,11 @@ struct loader {
     struct err *e;
     struct map anchors; /* of the document: name to struct anchor, on the arena */
     struct json_scratch scratch;
-    struct buf digits;   /* for yaml_resolve */
-    struct buf problems; /* lines about repeated keys */
+    VEC(struct origin) origins; /* of scratch.members, one by one */
+    struct buf digits;          /* for yaml_resolve */
+    struct buf problems;        /* lines about repeated keys */
     uint32_t depth;
-    size_t nodes, copied_bytes;
+    size_t nodes, copied_bytes, anchor_count;
 };
 
 struct anchor {
@@ -51,6 +58,7 @@ static void loader_fini(struct loader *l)
     yaml_parser_delete(&l->parser);
     map_fini(&l->anchors);
     json_scratch_fini(&l->scratch);
+    vec_free(&l->origins);
     buf_fini(&l->digits);
     buf_fini(&l->problems);
 }
@@ -156,6 +164,8 @@ static int set_anchor(struct loader *l, const yaml_char_t *name, struct json *va
     *ret = NULL;
     if (!name)
         return 0;
+    if (++l->anchor_count > YAML_ANCHORS_MAX)
+        return fail(l, "document has too many anchors");
     struct anchor *anchor = arena_try(l->arena, 1, sizeof *anchor);
     if (!anchor)
         return fail_too_large(l);
@@ -350,31 +360,6 @@ static int read_alias(struct loader *l, struct json **ret)
 
 static int read_node(struct loader *l, struct json **ret);
 
-/* The keys so far of the mapping being read: members from index `from` on. */
-struct keys {
-    const struct json_scratch *scratch;
-    size_t from, hashed; /* how many members are in the map */
-    struct map map;
-};
-
-static void keys_fini(struct keys *k)
-{
-    map_fini(&k->map);
-}
-
-static bool keys_have(struct keys *k, struct str key)
-{
-    size_t n = k->scratch->members.n - k->from;
-    if (n == 0)
-        return false;
-    struct json_member *v = k->scratch->members.v + k->from;
-    if (n <= JSON_FEW)
-        return json_find_member(v, n, key) != NULL;
-    for (; k->hashed < n; k->hashed++)
-        map_put(&k->map, v[k->hashed].key, v[k->hashed].value);
-    return map_has(&k->map, key);
-}
-
 /* A key becomes a string as sigs.k8s.io/yaml makes it one. */
 static int key_text(struct loader *l, const struct yaml_scalar *scalar, struct buf *to)
 {
@@ -458,18 +443,6 @@ static int read_key(struct loader *l, struct key *ret)
     return r;
 }
 
-/* Goes on after a repeated key, so that all are named at once. */
-static void note_repeated(struct loader *l, size_t line, const struct key *key)
-{
-    struct str shown = str_sub(key->text, 0, SHOWN_MAX);
-    buf_fmt(&l->problems, "\n  line %zu: key ", line);
-    if (key->quoted)
-        json_put_string(&l->problems, shown);
-    else
-        buf_str(&l->problems, shown);
-    buf_z(&l->problems, " already set in map");
-}
-
 static bool is_merge_key(const struct loader *l)
 {
     return l->event.type == YAML_SCALAR_EVENT && str_eqz(event_text(l), "<<") &&
@@ -498,7 +471,13 @@ static int read_merge(struct loader *l)
     return 0;
 }
 
-static int read_pair(struct loader *l, struct keys *keys)
+static int add_member(struct loader *l, struct str key, struct json *value, struct origin origin)
+{
+    vec_push(&l->origins, origin);
+    return json_scratch_member(&l->scratch, key, value) ? 0 : fail_too_large(l);
+}
+
+static int read_pair(struct loader *l)
 {
     struct key key;
     struct json *value;
@@ -507,47 +486,73 @@ static int read_pair(struct loader *l, struct keys *keys)
         r = next_event(l);
     if (r < 0)
         return r;
-    size_t line = line_of(l);
+    struct origin origin = {.line = (uint32_t)line_of(l), .quoted = key.quoted};
     r = read_node(l, &value);
-    if (r < 0)
-        return r;
-    if (keys_have(keys, key.text))
-        note_repeated(l, line, &key);
-    else if (!json_scratch_member(&l->scratch, key.text, value))
-        return fail_too_large(l);
-    return 0;
+    return r < 0 ? r : add_member(l, key.text, value, origin);
 }
 
-/* Adds what the mapping itself and earlier sources do not have. */
-static int apply_merges(struct loader *l, struct keys *keys, size_t from)
+/* Adds the members of the merged mappings behind the mapping's own. */
+static int add_merged(struct loader *l, size_t from)
 {
+    int r = 0;
     for (size_t i = from; i < l->scratch.items.n; i++) {
         const struct json *source = l->scratch.items.v[i];
-        for (size_t m = 0; m < source->object.n; m++) {
-            const struct json_member *member = &source->object.v[m];
-            if (!keys_have(keys, member->key) &&
-                !json_scratch_member(&l->scratch, member->key, member->value))
-                return fail_too_large(l);
-        }
+        for (size_t m = 0; m < source->object.n && r == 0; m++)
+            r = add_member(l, source->object.v[m].key, source->object.v[m].value,
+                           (struct origin){.merged = true});
     }
     l->scratch.items.n = from;
+    return r;
+}
+
+static void note_repeated(struct loader *l, struct str key, struct origin origin)
+{
+    struct str shown = str_sub(key, 0, SHOWN_MAX);
+    buf_fmt(&l->problems, "\n  line %u: key ", origin.line);
+    if (origin.quoted)
+        json_put_string(&l->problems, shown);
+    else
+        buf_str(&l->problems, shown);
+    buf_z(&l->problems, " already set in map");
+}
+
+/* Drops members whose key an earlier one has. Own ones are noted, not refused at once, so that
+ * all of a document are named. */
+static int drop_repeated(struct loader *l, size_t from)
+{
+    struct json_member *v = l->scratch.members.v + from;
+    size_t n = l->scratch.members.n - from, kept = 0;
+    CLEANUP(free_ptr) size_t *first = calloc(n, sizeof *first);
+    if (!first || !json_find_repeated(v, n, first))
+        return fail_too_large(l);
+    for (size_t i = 0; i < n; i++) {
+        struct origin origin = l->origins.v[from + i];
+        if (first[i] == i)
+            v[kept++] = v[i];
+        else if (!origin.merged)
+            note_repeated(l, v[i].key, origin);
+    }
+    l->scratch.members.n = from + kept;
     return 0;
 }
 
 static int read_mapping(struct loader *l, struct json *to)
 {
-    CLEANUP(keys_fini)
-    struct keys keys = {
-        .scratch = &l->scratch, .from = l->scratch.members.n, .map = MAP_INIT_BORROWED};
-    size_t merges = l->scratch.items.n;
+    size_t from = l->scratch.members.n, merges = l->scratch.items.n;
     int r = next_event(l);
-    for (; r == 0 && l->event.type != YAML_MAPPING_END_EVENT; r = r < 0 ? r : next_event(l))
-        r = is_merge_key(l) ? read_merge(l) : read_pair(l, &keys);
+    while (r == 0 && l->event.type != YAML_MAPPING_END_EVENT) {
+        r = is_merge_key(l) ? read_merge(l) : read_pair(l);
+        if (r == 0)
+            r = next_event(l);
+    }
     if (r == 0)
-        r = apply_merges(l, &keys, merges);
+        r = add_merged(l, merges);
+    if (r == 0 && l->scratch.members.n - from > 1)
+        r = drop_repeated(l, from);
     if (r < 0)
         return r;
-    return json_take_members(&l->scratch, keys.from, l->arena, to) ? 0 : fail_too_large(l);
+    l->origins.n = from;
+    return json_take_members(&l->scratch, from, l->arena, to) ? 0 : fail_too_large(l);
 }
 
 static int read_sequence(struct loader *l, struct json *to)
