@@ -2,8 +2,11 @@
 /* codec.c: megabytes per second of the codecs on one pod of 2 KB. Run: build/bench/bench-codec */
 #include <time.h>
 
+#include "codec/base64.h"
+#include "codec/gzip.h"
 #include "codec/json.h"
 #include "codec/pb.h"
+#include "codec/yaml.h"
 
 enum { RUN_MS = 500 };
 
@@ -15,7 +18,7 @@ static double now_s(void)
 }
 
 struct input {
-    struct str json, pretty, pb;
+    struct str json, pretty, pb, yaml, base64, gzip;
     struct json *tree;
 };
 
@@ -149,6 +152,47 @@ static size_t pb_read(const struct input *i)
     return i->pb.n;
 }
 
+static size_t yaml_read(const struct input *i)
+{
+    struct json *v;
+    struct err e = ERR_INIT(&scratch);
+    arena_reset(&scratch);
+    must(yaml_parse(&scratch, i->yaml, &v, &e) == 0);
+    return i->yaml.n;
+}
+
+static size_t yaml_write_tree(const struct input *i)
+{
+    static struct buf b = BUF_INIT(MIB(1));
+    buf_clear(&b);
+    yaml_write(&b, i->tree);
+    return b.n;
+}
+
+static size_t base64_read(const struct input *i)
+{
+    struct str s;
+    arena_reset(&scratch);
+    must(base64_decode(&scratch, i->base64, &s));
+    return i->base64.n;
+}
+
+static size_t gzip_write(const struct input *i)
+{
+    static struct buf b = BUF_INIT(MIB(1));
+    buf_clear(&b);
+    gzip_compress(&b, i->json, 4);
+    return i->json.n;
+}
+
+static size_t gzip_read(const struct input *i)
+{
+    static struct buf b = BUF_INIT(MIB(1));
+    buf_clear(&b);
+    must(gzip_decompress(&b, i->gzip));
+    return b.n;
+}
+
 static void measure(const char *name, size_t (*run)(const struct input *), const struct input *in)
 {
     size_t bytes = 0, rounds = 0;
@@ -162,23 +206,41 @@ static void measure(const char *name, size_t (*run)(const struct input *), const
            spent * 1e6 / (double)rounds);
 }
 
-int main(void)
+static void make_inputs(struct input *in, struct arena *a)
 {
     static char text[KIB(16)];
     FILE *f = fopen(BENCH_DATA "/pod.json", "rb");
     must(f != NULL);
-    struct arena a = ARENA_INIT;
-    struct err e = ERR_INIT(&a);
-    struct input in = {.json = {text, fread(text, 1, sizeof text, f)}};
+    in->json = str_n(text, fread(text, 1, sizeof text, f));
     fclose(f);
-    must(json_parse(&a, in.json, &in.tree, &e) == 0);
-    struct buf pretty = BUF_INIT(MIB(1));
-    json_write_pretty(&pretty, in.tree, 4);
-    in.pretty = buf_view(&pretty);
+    struct err e = ERR_INIT(a);
+    must(json_parse(a, in->json, &in->tree, &e) == 0);
+    struct buf b = BUF_INIT(MIB(1));
+    json_write_pretty(&b, in->tree, 4);
+    in->pretty = buf_to_arena(&b, a);
+    buf_clear(&b);
+    yaml_write(&b, in->tree);
+    in->yaml = buf_to_arena(&b, a);
+    buf_clear(&b);
+    base64_encode(&b, in->json);
+    in->base64 = buf_to_arena(&b, a);
+    buf_clear(&b);
+    gzip_compress(&b, in->json, 4);
+    in->gzip = buf_to_arena(&b, a);
+    buf_fini(&b);
     struct pb_out o = {.cap = MIB(1)};
-    put_pb(&o, in.tree, 1);
-    in.pb = pb_out_view(&o);
-    printf("JSON %zu bytes, indented %zu, protobuf %zu\n", in.json.n, in.pretty.n, in.pb.n);
+    put_pb(&o, in->tree, 1);
+    in->pb = arena_str(a, pb_out_view(&o));
+    pb_out_fini(&o);
+}
+
+int main(void)
+{
+    struct arena a = ARENA_INIT;
+    struct input in;
+    make_inputs(&in, &a);
+    printf("JSON %zu bytes, indented %zu, YAML %zu, protobuf %zu\n", in.json.n, in.pretty.n,
+           in.yaml.n, in.pb.n);
 
     measure("skip", skip, &in);
     measure("skip pretty", skip_pretty, &in);
@@ -187,9 +249,12 @@ int main(void)
     measure("write", write_tree, &in);
     measure("pb read", pb_read, &in);
     measure("pb write", pb_write, &in);
+    measure("yaml read", yaml_read, &in);
+    measure("yaml write", yaml_write_tree, &in);
+    measure("base64 read", base64_read, &in);
+    measure("gzip write", gzip_write, &in);
+    measure("gzip read", gzip_read, &in);
 
-    pb_out_fini(&o);
-    buf_fini(&pretty);
     arena_fini(&a);
     arena_fini(&scratch);
     return 0;
