@@ -14,9 +14,8 @@
  *   yaml: unmarshal errors:
  *     line 3: key "a" already set in map
  *
- * Bounded: bytes (YAML_BYTES_MAX), depth (JSON_DEPTH_MAX), nodes with aliases expanded
- * (YAML_NODES_MAX), anchors (YAML_ANCHORS_MAX) and bytes of text in expanded aliases
- * (YAML_COPIED_BYTES_MAX), so that "billion laughs" documents fail early.
+ * Bounded, so that "billion laughs" and other documents that are small to send and costly to read
+ * fail early: see the limits below; depth is JSON_DEPTH_MAX.
  *
  * Results live on the arena and share nothing with the text. Errors are ERR_BAD_REQUEST, also
  * when a bound is passed or the arena is full.
@@ -28,9 +27,11 @@
 
 enum {
     YAML_BYTES_MAX = 16 << 20,
-    YAML_NODES_MAX = 1000000,
+    YAML_NODES_MAX = 1000000,         /* aliases expanded */
+    YAML_LEVELS_MAX = 64 << 20,       /* sum of all nodes' depths: libyaml's time grows with it */
+    YAML_COPIED_BYTES_MAX = 16 << 20, /* of text in expanded aliases */
     YAML_ANCHORS_MAX = 10000,
-    YAML_COPIED_BYTES_MAX = 16 << 20,
+    YAML_TAG_DIRECTIVES_MAX = 1000,
 };
 
 /* One document; what follows it is not looked at. Error: "yaml: line 3: ...". An empty document

@@ -33,7 +33,7 @@ struct loader {
     struct buf digits;          /* for yaml_resolve */
     struct buf problems;        /* lines about repeated keys */
     uint32_t depth;
-    size_t nodes, copied_bytes, anchor_count;
+    size_t nodes, levels, copied_bytes, anchor_count;
 };
 
 struct anchor {
@@ -128,10 +128,11 @@ static int next_event(struct loader *l)
 
 static int new_node(struct loader *l, enum json_type type, struct json **ret)
 {
-    struct json *v = l->nodes < YAML_NODES_MAX ? arena_try(l->arena, 1, sizeof *v) : NULL;
-    if (!v)
-        return fail_too_large(l);
+    struct json *v = arena_try(l->arena, 1, sizeof *v);
     l->nodes++;
+    l->levels += l->depth;
+    if (!v || l->nodes > YAML_NODES_MAX || l->levels > YAML_LEVELS_MAX)
+        return fail_too_large(l);
     v->type = type;
     *ret = v;
     return 0;
@@ -638,10 +639,27 @@ static int read_document(struct loader *l, struct json **ret)
     return fail_at(l, 0, all);
 }
 
+/* libyaml compares each %TAG directive with all before it. The zeros are those of UTF-16. */
+static bool has_many_tag_directives(struct str text)
+{
+    size_t count = 0;
+    for (ptrdiff_t at; (at = str_index(text, '%')) >= 0;) {
+        const char *letter = "TAG";
+        size_t i = (size_t)at + 1;
+        for (; i < text.n && *letter && (text.p[i] == *letter || text.p[i] == 0); i++)
+            letter += text.p[i] != 0;
+        count += *letter == 0;
+        text = str_sub(text, i, text.n);
+    }
+    return count > YAML_TAG_DIRECTIVES_MAX;
+}
+
 static int start(struct loader *l)
 {
     if (l->text.n > YAML_BYTES_MAX)
         return fail_at(l, 0, STR("document is too large"));
+    if (has_many_tag_directives(l->text))
+        return fail_at(l, 0, STR("document has too many %TAG directives"));
     if (!yaml_parser_initialize(&l->parser))
         return fail_at(l, 0, STR("out of memory"));
     yaml_parser_set_input_string(&l->parser, (const unsigned char *)l->text.p, l->text.n);

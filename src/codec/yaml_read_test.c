@@ -229,6 +229,23 @@ static void bounds(void **state)
         buf_z(&b, "- ");
     buf_z(&b, "*a");
     assert_refuses_n(buf_view(&b), "yaml: line 2: nested too deeply");
+    /* what makes libyaml slow */
+    buf_clear(&b);
+    for (int i = 0; i <= YAML_TAG_DIRECTIVES_MAX; i++)
+        buf_fmt(&b, "%%TAG !t%d! x\n", i);
+    buf_z(&b, "---\nx\n");
+    assert_refuses_n(buf_view(&b), "yaml: document has too many %TAG directives");
+    assert_reads_n(str_sub(buf_view(&b), strlen("%TAG !t0! x\n"), b.n), "\"x\"");
+    buf_clear(&b);
+    for (int i = 0; i < 500; i++)
+        buf_c(&b, '[');
+    for (int i = 0; i < 500000; i++)
+        buf_z(&b, "x,");
+    assert_refuses_n(buf_view(&b), "yaml: line 1: document is too large");
+    buf_clear(&b);
+    for (int i = 0; i <= YAML_ANCHORS_MAX; i++)
+        buf_fmt(&b, "- &a%d x\n", i);
+    assert_refuses_n(buf_view(&b), "yaml: line 10001: document has too many anchors");
     /* more than the arena holds */
     struct arena small, messages = ARENA_INIT;
     arena_init(&small, KIB(16));
