@@ -177,20 +177,31 @@ static int committed(void *arg, sqlite3 *db, const char *name, int wal_pages)
     return SQLITE_OK;
 }
 
-#define PRAGMA_NUMBER(name, number) "PRAGMA " name "=" NUMBER_TEXT(number) ";"
-#define NUMBER_TEXT(n)              NUMBER_TEXT_(n)
-#define NUMBER_TEXT_(n)             #n
+/* What only a new file takes; on an existing one setting auto_vacuum would be a write. */
+static int configure_new(struct database *d)
+{
+    int64_t pages;
+    int rc = get_int(d, "PRAGMA page_count", &pages);
+    if (rc != SQLITE_OK || pages > 0)
+        return rc;
+    char sql[100];
+    snprintf(sql, sizeof sql, "PRAGMA page_size=%d;PRAGMA auto_vacuum=INCREMENTAL", PAGE_BYTES);
+    return sqlite3_exec(d->db, sql, NULL, NULL, NULL);
+}
 
-/* page_size and auto_vacuum matter to a new file only. */
 static int configure(struct database *d)
 {
-    char sql[400];
+    int rc = sqlite3_exec(d->db, "PRAGMA locking_mode=EXCLUSIVE", NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = configure_new(d);
+    if (rc != SQLITE_OK)
+        return rc;
+    char sql[200];
     snprintf(sql, sizeof sql,
-             "PRAGMA locking_mode=EXCLUSIVE;PRAGMA page_size=%d;PRAGMA auto_vacuum=INCREMENTAL;"
              "PRAGMA cache_size=-%d;PRAGMA mmap_size=0;PRAGMA secure_delete=OFF;"
-             "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA journal_size_limit=%d;",
-             PAGE_BYTES, CACHE_KIB, WAL_FILE_BYTES_MAX);
-    int rc = sqlite3_exec(d->db, sql, NULL, NULL, NULL);
+             "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA journal_size_limit=%d",
+             CACHE_KIB, WAL_FILE_BYTES_MAX);
+    rc = sqlite3_exec(d->db, sql, NULL, NULL, NULL);
     sqlite3_wal_hook(d->db, committed, d); /* replaces automatic checkpoints */
     return rc;
 }
