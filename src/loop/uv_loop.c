@@ -62,7 +62,8 @@ static void random_bytes(struct loop *l, void *p, size_t n)
 
 static void deadline_passed(uv_timer_t *t)
 {
-    /* Nothing to do: the next loop_round runs the timers. */
+    /* The next loop_round runs the timers. It may have passed just before uv_run would wait. */
+    uv_stop(t->loop);
     CONTAINER_OF(t, struct uv_real, deadline)->deadline_ms = INT64_MAX;
 }
 
