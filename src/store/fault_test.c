@@ -1,39 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is left when commits fail, are slow, or the machine dies: on the simulated disk. */
+/* What is left when commits fail, are slow, or the process dies: in the simulated world. */
 #include "store/testing.h"
 
 static void on_disk(struct fixture *f, struct sim_disk *d)
 {
-    setup(f);
-    sim_disk_init(d);
-    f->disk = d;
+    setup_sim(f, 1, d);
     must_open(f);
-}
-
-static void end(struct fixture *f, struct sim_disk *d)
-{
-    teardown(f);
-    sim_disk_fini(d);
-}
-
-static void crash(struct fixture *f, size_t keep)
-{
-    store_abandon(f->store);
-    sim_disk_crash(f->disk, keep);
-    must_open(f);
-}
-
-/* Lets the commit begin, but not end. */
-static void stop_loop(struct timer *t)
-{
-    loop_stop(t->loop);
 }
 
 static void run_ms(struct fixture *f, int64_t ms)
 {
-    struct timer t = {0};
-    timer_start(f->loop, &t, ms, stop_loop);
-    run(f);
+    sim_run(f->sim, ms);
 }
 
 static void stop_after_round(struct task *t)
@@ -86,7 +63,7 @@ static void a_failed_commit_takes_with_it_what_was_checked_against_it(void **sta
     assert_str(store_failure(f.store), "");
     crash(&f, 0);
     assert_str(listed(&f, (struct store_range){.prefix = STR("/a")}), "/a=new@9");
-    end(&f, &d);
+    teardown(&f);
 }
 
 static void a_delete_that_failed_never_was(void **state)
@@ -112,7 +89,7 @@ static void a_delete_that_failed_never_was(void **state)
     assert_int_equal(over.outcome, -ERR_IO);
     assert_str(listed(&f, (struct store_range){0}), "/a=old@2");
     assert_true(store_failure(f.store).n > 0);
-    end(&f, &d);
+    teardown(&f);
 }
 
 struct journal {
@@ -152,7 +129,7 @@ static void failures_are_reported_in_order_too(void **state)
     run(&f);
     assert_int_equal(j.ok + j.failed, 3000);
     assert_true(j.failed > 50 && j.ok > 1000);
-    end(&f, &d);
+    teardown(&f);
 }
 
 static void volatile_puts_wait_for_earlier_durable_ones(void **state)
@@ -178,7 +155,7 @@ static void volatile_puts_wait_for_earlier_durable_ones(void **state)
     assert_int_equal(store_revision(f.store), 5);
     run(&f);
     assert_int_equal(fast.calls, 1);
-    end(&f, &d);
+    teardown(&f);
 }
 
 static void after_a_crash_volatile_values_are_as_last_durable(void **state)
@@ -200,7 +177,7 @@ static void after_a_crash_volatile_values_are_as_last_durable(void **state)
     static const struct store_watch_ops ops = {NULL, NULL, NULL};
     assert_int_equal(store_watch_start(f.store, STR(""), seen, &ops, NULL, &w, &f.err),
                      -ERR_EXPIRED);
-    end(&f, &d);
+    teardown(&f);
 }
 
 static void reservations_last(void **state)
@@ -222,7 +199,7 @@ static void reservations_last(void **state)
     crash(&f, 0);
     assert_true(store_revision(f.store) >= seen);
     assert_int_equal(store_count(f.store, STR("")), 0);
-    end(&f, &d);
+    teardown(&f);
 }
 
 static void volatile_puts_without_reservation_fail_with_the_disk(void **state)
@@ -242,7 +219,7 @@ static void volatile_puts_without_reservation_fail_with_the_disk(void **state)
     d.fail_next = UINT32_MAX;
     put_now(&f, p); /* now there is a reservation, the disk does not matter */
     d.fail_next = 0;
-    end(&f, &d);
+    teardown(&f);
 }
 
 static void deletes_of_what_was_never_durable_cost_nothing(void **state)
@@ -265,10 +242,10 @@ static void deletes_of_what_was_never_durable_cost_nothing(void **state)
     /* a delete without the flag, of a volatile value over a durable one */
     put(&f, "/lease", "1");
     put_volatile(&f, "/lease", "2");
-    delete(&f, "/lease");
+    delete (&f, "/lease");
     crash(&f, 0);
     assert_int_equal(store_count(f.store, STR("")), 0);
-    end(&f, &d);
+    teardown(&f);
 }
 
 static void a_lying_disk_loses_the_tail_only(void **state)
@@ -290,7 +267,7 @@ static void a_lying_disk_loses_the_tail_only(void **state)
     assert_int_equal(sim_disk_unsynced(&d), 0);
     must_open(&f);
     assert_int_equal(store_count(f.store, STR("")), 9);
-    end(&f, &d);
+    teardown(&f);
 }
 
 static void superseded_rows_are_dropped(void **state)
@@ -323,7 +300,7 @@ static void superseded_rows_are_dropped(void **state)
         store_stats(f.store, &st);
         assert_int_equal(sim_disk_rows(&d), st.keys + st.superseded_rows);
     }
-    end(&f, &d);
+    teardown(&f);
 }
 
 static void closing_waits_for_the_disk(void **state)
@@ -345,7 +322,7 @@ static void closing_waits_for_the_disk(void **state)
     assert_str(listed(&f, (struct store_range){0}), "/a=1@2 /b=1@3 /v=1@4");
     assert_int_equal(store_revision(f.store), 4);
     d.commit_ms = 0;
-    end(&f, &d);
+    teardown(&f);
 }
 
 static void an_idle_store_does_nothing(void **state)
@@ -364,7 +341,7 @@ static void an_idle_store_does_nothing(void **state)
     run(&f);
     close_store(&f);
     assert_int_equal(d.commits, commits);
-    end(&f, &d);
+    teardown(&f);
 }
 
 TESTS(cmocka_unit_test(a_failed_commit_takes_with_it_what_was_checked_against_it),

@@ -137,8 +137,7 @@ int64_t item_id(const struct item *i)
 
 int64_t item_durable_id(const struct item *i)
 {
-    if (item_deleted(i))
-        return 0;
+    must(!item_deleted(i));
     if (!item_volatile(i))
         return item_id(i);
     int64_t id;

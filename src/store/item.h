@@ -41,7 +41,8 @@ rev_t row_rev(int64_t id);
 uint8_t row_place(int64_t id);
 /* The id under which this item's value is (or would be) stored. */
 int64_t item_id(const struct item *i);
-/* Id of the row that holds the key's newest durable value as of this item; 0: none. */
+/* Id of the row that holds the key's newest durable value as of this item (which is not that of a
+ * delete); 0: none. */
 int64_t item_durable_id(const struct item *i);
 /* Bytes of memory. */
 size_t item_size(const struct item *i);

@@ -7,12 +7,14 @@
 
 #include <ftw.h>
 
+#include "loop/sim.h"
 #include "store/simdisk.h"
 #include "store/store.h"
 
 struct fixture {
     struct arena arena;
     struct err err;
+    struct sim *sim; /* NULL: the real loop */
     struct loop *loop;
     struct store *store;
     struct store_config config;
@@ -62,6 +64,28 @@ UNUSED static void setup(struct fixture *f)
     assert_non_null(f->loop);
 }
 
+/* In a simulated world, on a simulated disk. */
+UNUSED static void setup_sim(struct fixture *f, uint64_t seed, struct sim_disk *d)
+{
+    *f = (struct fixture){.arena = ARENA_INIT, .disk = d};
+    f->err = ERR_INIT(&f->arena);
+    f->sim = sim_new(seed);
+    f->loop = sim_loop(f->sim, "control");
+    sim_disk_init(d);
+}
+
+/* The process is killed, the oldest `keep` commits that were not synced survive, and it starts
+ * again. */
+UNUSED static void crash(struct fixture *f, size_t keep)
+{
+    sim_crash(f->sim, f->loop);
+    store_abandon(f->store);
+    loop_free(f->loop);
+    sim_disk_crash(f->disk, keep);
+    f->loop = sim_loop(f->sim, "control");
+    must_open(f);
+}
+
 UNUSED static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     return remove(path);
@@ -72,7 +96,12 @@ UNUSED static void teardown(struct fixture *f)
     if (f->store)
         close_store(f);
     loop_free(f->loop);
-    nftw(f->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    if (f->sim)
+        sim_free(f->sim);
+    if (f->disk)
+        sim_disk_fini(f->disk);
+    if (f->dir[0])
+        nftw(f->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     arena_fini(&f->arena);
 }
 

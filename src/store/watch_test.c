@@ -313,6 +313,43 @@ static void callbacks_may_write(void **state)
     teardown(&f);
 }
 
+static bool write_once(void *arg, const struct store_event *v, size_t n)
+{
+    struct watcher *w = arg;
+    struct put p = put_of("/a", "volatile");
+    p.flags = STORE_VOLATILE;
+    if (w->calls++ == 0)
+        assert_int_equal(store_write(w->f->store, &p, 1, NULL, NULL, NULL), STORE_OK);
+    return true;
+}
+
+static void watch_late(void *arg, int outcome, struct item *item, rev_t rev)
+{
+    struct watcher *late = arg;
+    watch(late->f, late, "/a", rev - 1);
+}
+
+/* A watch catches up in the same pass in which a callback writes something that is visible at
+ * once; its group must not hand it that a second time. */
+static void nothing_comes_twice(void **state)
+{
+    static const struct store_watch_ops once = {write_once, NULL, NULL};
+    struct fixture f;
+    memory(&f);
+    put_volatile(&f, "/reserve", "x");
+    struct watcher w = {.f = &f}, late = {.f = &f};
+    assert_int_equal(store_watch_start(f.store, STR("/a"), 2, &once, &w, &w.w, &f.err), 0);
+    run(&f);
+    struct put p = put_of("/a", "1");
+    assert_int_equal(store_write(f.store, &p, 1, NULL, watch_late, &late), STORE_OK);
+    run(&f);
+    put(&f, "/a", "2");
+    assert_str(buf_view(&late.seen), "+/a=1@3 ~/a=1>volatile@4 | ^4 ^4 ~/a=volatile>2@5 | ^5 ");
+    stop(&w);
+    stop(&late);
+    teardown(&f);
+}
+
 static void a_revision_is_never_cut(void **state)
 {
     struct fixture f;
@@ -382,5 +419,5 @@ TESTS(cmocka_unit_test(events_of_the_prefix_in_order),
       cmocka_unit_test(a_watch_that_falls_out_of_the_ring_dies),
       cmocka_unit_test(the_ring_is_bounded_in_bytes),
       cmocka_unit_test(callbacks_may_stop_and_start_watches), cmocka_unit_test(callbacks_may_write),
-      cmocka_unit_test(a_revision_is_never_cut),
+      cmocka_unit_test(nothing_comes_twice), cmocka_unit_test(a_revision_is_never_cut),
       cmocka_unit_test(prefixes_match_like_a_naive_search))
