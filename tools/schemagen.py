@@ -565,6 +565,7 @@ def resource_rows(schema, package, res, out):
         row.append('.subs = %s_subs, .n_subs = ARRAY_LEN(%s_subs)' % (base, base))
     if res.columns:
         row.append('.columns = %s_columns, .n_columns = ARRAY_LEN(%s_columns)' % (base, base))
+        row.append('.print = %s_%s_print' % (package.name, snake(res.kind)))
     for flag in sorted(res.flags):
         row.append('.is_%s = true' % flag)
     if res.hooks:
@@ -579,6 +580,8 @@ def write_registry(schema):
     for p in schema.packages.values():
         out += ['extern const struct kind_hooks %s_%s_hooks;' % (p.name, snake(r.kind))
                 for r in p.resources if r.hooks]
+        out += ['extern print_fn %s_%s_print;' % (p.name, snake(r.kind))
+                for r in p.resources if r.columns]
     rows = []
     for p in schema.packages.values():
         rows += [resource_rows(schema, p, r, out) for r in p.resources]

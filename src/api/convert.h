@@ -11,6 +11,6 @@
 /* Fills *to (zeroed, of desc to_desc) from *from; strings are shared. False: no conversion between
  * these two is known. kind and apiVersion are the caller's. */
 bool convert(struct arena *a, const struct desc *from_desc, const void *from,
-             const struct desc *to_desc, void *to);
+             const struct desc *to_desc, void *to) MUST_USE;
 
 #endif

@@ -6,6 +6,7 @@
 #define BARQUE_API_REGISTRY_H
 
 #include "api/desc.h"
+#include "api/print.h"
 
 enum verb {
     VERB_CREATE = 1 << 0,
@@ -43,6 +44,7 @@ struct resource_def {
     size_t n_subs;
     const struct column_def *columns; /* NULL: Name and Age */
     size_t n_columns;
+    print_fn *print;                  /* NULL when columns is */
     const struct kind_hooks *hooks; /* NULL: none */
     uint32_t verbs;
     bool namespaced;
