@@ -45,6 +45,7 @@ struct json_in {
     bool first; /* private: no element read yet in the innermost container */
 };
 
+/* arena may be NULL when the text is only skipped: reading a string with escapes would abort. */
 void json_in_init(struct json_in *in, struct str text, struct arena *arena);
 /* Type of the next value, without consuming it. JSON_BAD is an error of the reader too. */
 enum json_type json_peek(struct json_in *in);

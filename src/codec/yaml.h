@@ -37,6 +37,10 @@ enum {
 /* One document; what follows it is not looked at. Error: "yaml: line 3: ...". An empty document
  * is JSON null. */
 int yaml_parse(struct arena *a, struct str text, struct json **ret, struct err *e) MUST_USE;
+/* The same, but the last value of a repeated key wins, as for requests without strict field
+ * validation. *ret_repeated is what yaml_parse would have said, on e's arena, or STR_NULL. */
+int yaml_parse_lenient(struct arena *a, struct str text, struct json **ret,
+                       struct str *ret_repeated, struct err *e) MUST_USE;
 /* All documents of a stream ("---"), empty ones left out; name stands in messages:
  * "pod.yaml:3: ...". */
 int yaml_parse_all(struct arena *a, struct str name, struct str text, struct json ***ret_v,

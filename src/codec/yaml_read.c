@@ -517,8 +517,8 @@ static void note_repeated(struct loader *l, struct str key, struct origin origin
     buf_z(&l->problems, " already set in map");
 }
 
-/* Drops members whose key an earlier one has. Own ones are noted, not refused at once, so that
- * all of a document are named. */
+/* Drops members whose key an earlier one has; of the mapping's own the last value stays. Those are
+ * noted, not refused at once, so that all of a document are named. */
 static int drop_repeated(struct loader *l, size_t from)
 {
     struct json_member *v = l->scratch.members.v + from;
@@ -528,11 +528,14 @@ static int drop_repeated(struct loader *l, size_t from)
         return fail_too_large(l);
     for (size_t i = 0; i < n; i++) {
         struct origin origin = l->origins.v[from + i];
+        if (first[i] == i || origin.merged)
+            continue;
+        v[first[i]].value = v[i].value;
+        note_repeated(l, v[i].key, origin);
+    }
+    for (size_t i = 0; i < n; i++)
         if (first[i] == i)
             v[kept++] = v[i];
-        else if (!origin.merged)
-            note_repeated(l, v[i].key, origin);
-    }
     l->scratch.members.n = from + kept;
     return 0;
 }
@@ -633,6 +636,11 @@ static int read_document(struct loader *l, struct json **ret)
     if (r < 0)
         return r;
     must(l->event.type == YAML_DOCUMENT_END_EVENT);
+    return 0;
+}
+
+static int refuse_repeated(struct loader *l)
+{
     if (l->problems.n == 0)
         return 0;
     struct str all = arena_cat(l->e->arena, STR("unmarshal errors:"), buf_view(&l->problems));
@@ -666,15 +674,31 @@ static int start(struct loader *l)
     return next_event(l); /* the stream's start */
 }
 
+static int read_one(struct loader *l, struct json **ret)
+{
+    int r = start(l);
+    if (r == 0)
+        r = read_document(l, ret);
+    return r == 1 ? new_node(l, JSON_NULL, ret) : r;
+}
+
 int yaml_parse(struct arena *a, struct str text, struct json **ret, struct err *e)
 {
     CLEANUP(loader_fini) struct loader l;
     loader_init(&l, a, STR_NULL, text, e);
-    int r = start(&l);
-    if (r == 0)
-        r = read_document(&l, ret);
-    if (r == 1)
-        r = new_node(&l, JSON_NULL, ret);
+    int r = read_one(&l, ret);
+    return r < 0 ? r : refuse_repeated(&l);
+}
+
+int yaml_parse_lenient(struct arena *a, struct str text, struct json **ret,
+                       struct str *ret_repeated, struct err *e)
+{
+    CLEANUP(loader_fini) struct loader l;
+    loader_init(&l, a, STR_NULL, text, e);
+    *ret_repeated = STR_NULL;
+    int r = read_one(&l, ret);
+    if (r == 0 && l.problems.n)
+        *ret_repeated = arena_cat(e->arena, STR("yaml: unmarshal errors:"), buf_view(&l.problems));
     return r;
 }
 
@@ -685,9 +709,11 @@ int yaml_parse_all(struct arena *a, struct str name, struct str text, struct jso
     loader_init(&l, a, name, text, e);
     struct json *document, all = {.type = JSON_ARRAY};
     int r = start(&l);
-    while (r == 0 && (r = read_document(&l, &document)) == 0)
+    while (r == 0 && (r = read_document(&l, &document)) == 0) {
+        r = refuse_repeated(&l);
         if (document->type != JSON_NULL && !json_scratch_item(&l.scratch, document))
             r = fail_too_large(&l);
+    }
     if (r < 0)
         return r;
     if (!json_take_items(&l.scratch, 0, a, &all))

@@ -157,6 +157,23 @@ static void repeated_keys(void **state)
     arena_fini(&a);
 }
 
+static void repeated_keys_allowed(void **state)
+{
+    struct arena a = ARENA_INIT;
+    struct err e = ERR_INIT(&a);
+    struct json *v;
+    struct str repeated;
+    assert_int_equal(
+        yaml_parse_lenient(&a, STR("a: 1\nb: 2\na: 3\na: 4\n<<: {b: 5}"), &v, &repeated, &e), 0);
+    assert_str(json_text(&a, v), "{\"a\":4,\"b\":2}");
+    assert_str(repeated, "yaml: unmarshal errors:\n  line 3: key \"a\" already set in map\n"
+                         "  line 4: key \"a\" already set in map");
+    assert_int_equal(yaml_parse_lenient(&a, STR("a: 1"), &v, &repeated, &e), 0);
+    assert_null(repeated.p);
+    assert_int_equal(yaml_parse_lenient(&a, STR("a: ]"), &v, &repeated, &e), -ERR_BAD_REQUEST);
+    arena_fini(&a);
+}
+
 static void aliases(void **state)
 {
     assert_reads("a: &x {c: [1]}\nb: *x\n", "{\"a\":{\"c\":[1]},\"b\":{\"c\":[1]}}");
@@ -333,6 +350,7 @@ static void hostile(void **state)
 
 TESTS(cmocka_unit_test(words), cmocka_unit_test(integers), cmocka_unit_test(floats),
       cmocka_unit_test(strings), cmocka_unit_test(structure), cmocka_unit_test(keys),
-      cmocka_unit_test(repeated_keys), cmocka_unit_test(aliases), cmocka_unit_test(merges),
-      cmocka_unit_test(bounds), cmocka_unit_test(syntax_errors),
-      cmocka_unit_test(several_documents), cmocka_unit_test(hostile))
+      cmocka_unit_test(repeated_keys), cmocka_unit_test(repeated_keys_allowed),
+      cmocka_unit_test(aliases), cmocka_unit_test(merges), cmocka_unit_test(bounds),
+      cmocka_unit_test(syntax_errors), cmocka_unit_test(several_documents),
+      cmocka_unit_test(hostile))
