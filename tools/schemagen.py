@@ -40,7 +40,7 @@ ENCODINGS = {'schema-or-bool': 'ENC_SCHEMA_OR_BOOL', 'schema-or-array': 'ENC_SCH
              'schema-or-strings': 'ENC_SCHEMA_OR_STRINGS'}
 C_WORDS = set('''auto break case char const continue default do double else enum extern float for
 goto if inline int long register restrict return short signed sizeof static struct switch typedef
-union unsigned void volatile while bool true false linux unix'''.split())
+union unsigned void volatile while bool true false linux unix operator'''.split())
 VERBS = 'create delete deletecollection get list patch update watch'.split()
 
 

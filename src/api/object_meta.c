@@ -256,16 +256,16 @@ static void check_requirement(struct validation *v, const struct field_path *p,
                               const struct metav1_label_selector_requirement *r,
                               bool allow_bad_values)
 {
-    if (str_eq(r->operator, STR("In")) || str_eq(r->operator, STR("NotIn"))) {
+    if (str_eq(r->operator_, STR("In")) || str_eq(r->operator_, STR("NotIn"))) {
         if (!r->values.n)
             fault_required(v, AT(p, "values"),
                            "must be specified when `operator` is 'In' or 'NotIn'");
-    } else if (str_eq(r->operator, STR("Exists")) || str_eq(r->operator, STR("DoesNotExist"))) {
+    } else if (str_eq(r->operator_, STR("Exists")) || str_eq(r->operator_, STR("DoesNotExist"))) {
         if (r->values.n)
             fault_forbidden(v, AT(p, "values"),
                             "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
     } else {
-        fault_invalid(v, AT(p, "operator"), bad_str(r->operator), "not a valid selector operator");
+        fault_invalid(v, AT(p, "operator"), bad_str(r->operator_), "not a valid selector operator");
     }
     check_format(v, AT(p, "key"), r->key, FORMAT_LABEL_KEY);
     if (allow_bad_values)

@@ -341,20 +341,27 @@ static size_t put_causes(struct buf *b, struct arena *a, const struct err_cause 
     return n;
 }
 
+struct str validation_text(struct validation *v)
+{
+    CLEANUP(buf_fini) struct buf b = BUF_INIT(BUF_CAP_DEFAULT);
+    buf_c(&b, '[');
+    bool several = put_causes(&b, v->arena, v->err->causes) > 1;
+    buf_c(&b, ']');
+    struct str text = buf_to_arena(&b, v->arena);
+    return several ? text : str_sub(text, 1, text.n - 1);
+}
+
 int validation_finish(struct validation *v, struct str group, struct str kind, struct str name)
 {
     struct err *e = v->err;
     if (!e->cause_count)
         return 0;
-    CLEANUP(buf_fini) struct buf causes = BUF_INIT(BUF_CAP_DEFAULT);
-    bool several = put_causes(&causes, v->arena, e->causes) > 1;
     struct str qualified =
         group.n ? arena_fmt(v->arena, "%.*s.%.*s", STR_ARG(kind), STR_ARG(group)) : kind;
+    struct str quoted = go_quote(v->arena, name);
     CLEANUP(buf_fini) struct buf b = BUF_INIT(BUF_CAP_DEFAULT);
-    buf_fmt(&b, "%.*s %.*s is invalid: ", STR_ARG(qualified), STR_ARG(go_quote(v->arena, name)));
-    buf_z(&b, several ? "[" : "");
-    buf_str(&b, buf_view(&causes));
-    buf_z(&b, several ? "]" : "");
+    buf_fmt(&b, "%.*s %.*s is invalid: ", STR_ARG(qualified), STR_ARG(quoted));
+    buf_str(&b, validation_text(v));
     e->code = ERR_INVALID;
     e->message = buf_to_arena(&b, v->arena);
     e->detail_group = arena_str(v->arena, group);

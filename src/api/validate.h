@@ -157,10 +157,12 @@ static inline uint32_t validation_faults(const struct validation *v)
 {
     return v->err->cause_count;
 }
+/* The causes on one line: "path: message", or "[a, b]" for several; equal ones once. */
+struct str validation_text(struct validation *v);
 /* 0 when there is no cause. Otherwise sets code (ERR_INVALID), message and details as
  * apimachinery's NewInvalid:
  *   Deployment.apps "x" is invalid: spec.replicas: Invalid value: -1: must be greater ...
- * (several causes: [a, b], equal ones once) and returns -ERR_INVALID. */
+ * and returns -ERR_INVALID. */
 int validation_finish(struct validation *v, struct str group, struct str kind,
                       struct str name) MUST_USE;
 
