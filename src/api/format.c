@@ -3,6 +3,7 @@
  * Formats of strings. The texts are those of k8s.io/apimachinery (util/validation and
  * api/validate/content), because clients show them and match on them.
  */
+#include "api/field.h"
 #include "api/validate.h"
 
 #define LABEL_RE      "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -369,27 +370,20 @@ bool check_format(struct validation *v, const struct field_path *p, struct str s
     return n == 0;
 }
 
-enum { ENUM_VALUES_MAX = 96 };
-
-static int compare_z(const void *a, const void *b)
+static bool is_one_of(struct str s, const char *const *values)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    for (size_t i = 0; values[i]; i++)
+        if (str_eqz(s, values[i]))
+            return true;
+    return false;
 }
 
-bool check_enum_set(struct validation *v, const struct field_path *p, struct str s,
-                    const char *const *values)
+bool check_one_of(struct validation *v, const struct field_path *p, struct str s,
+                  const char *const *values)
 {
-    const char *sorted[ENUM_VALUES_MAX + 1];
-    size_t n = 0;
-    for (; values[n]; n++) {
-        if (str_eqz(s, values[n]))
-            return true;
-        must(n < ENUM_VALUES_MAX);
-        sorted[n] = values[n];
-    }
-    qsort(sorted, n, sizeof *sorted, compare_z);
-    sorted[n] = NULL;
-    fault_not_supported(v, p, bad_str(s), sorted);
+    if (is_one_of(s, values))
+        return true;
+    fault_not_supported(v, p, bad_str(s), values);
     return false;
 }
 
@@ -397,7 +391,67 @@ bool check_enum(struct validation *v, const struct field_path *p, struct str s,
                 const char *const *values)
 {
     if (s.n)
-        return check_enum_set(v, p, s, values);
+        return check_one_of(v, p, s, values);
+    fault_required(v, p, "%s", "");
+    return false;
+}
+
+enum { ENUM_VALUES_MAX = 96 };
+
+static int compare_z(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+bool check_schema_enum(struct validation *v, const struct field_path *p, const struct desc *d,
+                       const char *name, struct str s)
+{
+    const struct field *f = desc_field(d, str_z(name));
+    must(f && f->ext && f->ext->enum_values);
+    if (!s.p || is_one_of(s, f->ext->enum_values))
+        return true;
+    const char *sorted[ENUM_VALUES_MAX + 1];
+    size_t n = 0;
+    for (; f->ext->enum_values[n]; n++) {
+        must(n < ENUM_VALUES_MAX);
+        sorted[n] = f->ext->enum_values[n];
+    }
+    qsort(sorted, n, sizeof *sorted, compare_z);
+    sorted[n] = NULL;
+    fault_not_supported(v, AT(p, name), bad_str(s), sorted);
+    return false;
+}
+
+bool check_schema_enum_required(struct validation *v, const struct field_path *p,
+                                const struct desc *d, const char *name, struct str s)
+{
+    if (s.n)
+        return check_schema_enum(v, p, d, name, s);
+    fault_required(v, AT(p, name), "%s", "");
+    return false;
+}
+
+bool check_required_fields(struct validation *v, const struct field_path *p, const struct desc *d,
+                           const void *obj)
+{
+    bool ok = true;
+    for (size_t i = 0; i < d->n_json; i++) {
+        const struct field *f = &d->fields[i];
+        if (!(f->flags & FIELD_REQUIRED) ||
+            !(f->shape == SHAPE_LIST || (f->shape == SHAPE_ONE && f->kind == FK_STRING)) ||
+            !field_is_absent(f, (const char *)obj + f->offset))
+            continue;
+        fault_required(v, AT(p, f->name), "%s", "");
+        ok = false;
+    }
+    return ok;
+}
+
+bool check_required_format(struct validation *v, const struct field_path *p, struct str s,
+                           enum format f)
+{
+    if (s.n)
+        return check_format(v, p, s, f);
     fault_required(v, p, "%s", "");
     return false;
 }

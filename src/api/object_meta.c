@@ -141,7 +141,7 @@ static void check_managed_fields(struct validation *v, const struct field_path *
         if (!f->operation.n)
             fault_required(v, AT(at, "operation"), "must not be empty");
         else
-            check_enum_set(v, AT(at, "operation"), f->operation, operations);
+            check_one_of(v, AT(at, "operation"), f->operation, operations);
         if (f->fields_type.n && !str_eq(f->fields_type, STR("FieldsV1")))
             fault_invalid(v, AT(at, "fieldsType"), bad_str(f->fields_type), "must be `FieldsV1`");
         check_field_manager(v, AT(at, "manager"), f->manager);

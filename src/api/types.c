@@ -88,9 +88,17 @@ bool str_map_equal(const struct str_map *a, const struct str_map *b)
 
 const struct quantity *quantity_map_get(const struct quantity_map *m, struct str key)
 {
-    for (size_t i = 0; i < m->n; i++)
-        if (str_eq(m->v[i].key, key))
-            return &m->v[i].value;
+    size_t low = 0, high = m->n;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        int c = str_cmp(m->v[mid].key, key);
+        if (c == 0)
+            return &m->v[mid].value;
+        if (c < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
     return NULL;
 }
 

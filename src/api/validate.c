@@ -4,7 +4,6 @@
 
 #include <stdarg.h>
 
-#include "base/map.h"
 #include "codec/json.h"
 
 /* ---- paths ---- */
@@ -250,6 +249,18 @@ void fault_forbidden(struct validation *v, const struct field_path *p, const cha
     FAULT(v, p, "FieldValueForbidden", "Forbidden", NULL, fmt);
 }
 
+void fault_duplicate_because(struct validation *v, const struct field_path *p, struct bad_value bad,
+                             const char *fmt, ...)
+{
+    FAULT(v, p, "FieldValueDuplicate", "Duplicate value", &bad, fmt);
+}
+
+void fault_not_found_because(struct validation *v, const struct field_path *p, struct bad_value bad,
+                             const char *fmt, ...)
+{
+    FAULT(v, p, "FieldValueNotFound", "Not found", &bad, fmt);
+}
+
 void fault_internal(struct validation *v, const struct field_path *p, const char *fmt, ...)
 {
     FAULT(v, p, "InternalError", "Internal error", NULL, fmt);
@@ -319,6 +330,14 @@ void fault_too_few(struct validation *v, const struct field_path *p, int64_t n, 
     struct bad_value bad = bad_int(n);
     fault_fmt(v, p, "FieldValueTooFew", "Too few", &bad, "must have at least %lld item%s",
               (long long)min, min == 1 ? "" : "s");
+}
+
+bool seen_before(struct map *set, struct str key)
+{
+    static char present;
+    if (!key.p)
+        key = STR("");
+    return map_put(set, key, &present) != NULL;
 }
 
 /* ---- the Invalid error ---- */

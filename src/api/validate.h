@@ -21,6 +21,7 @@
 #include "api/desc.h"
 #include "api/hooks.h"
 #include "api/metav1.h"
+#include "base/map.h"
 
 enum {
     VALIDATION_TEXT_MAX = 1 << 20, /* bytes of all causes; later ones are dropped */
@@ -140,7 +141,11 @@ void fault_type_invalid(struct validation *v, const struct field_path *p, struct
 void fault_forbidden(struct validation *v, const struct field_path *p, const char *fmt, ...)
     PRINTF(3, 4);
 void fault_duplicate(struct validation *v, const struct field_path *p, struct bad_value bad);
+void fault_duplicate_because(struct validation *v, const struct field_path *p, struct bad_value bad,
+                             const char *fmt, ...) PRINTF(4, 5);
 void fault_not_found(struct validation *v, const struct field_path *p, struct bad_value bad);
+void fault_not_found_because(struct validation *v, const struct field_path *p, struct bad_value bad,
+                             const char *fmt, ...) PRINTF(4, 5);
 /* values: ends with NULL; printed in this order. */
 void fault_not_supported(struct validation *v, const struct field_path *p, struct bad_value bad,
                          const char *const *values);
@@ -151,6 +156,9 @@ void fault_too_many(struct validation *v, const struct field_path *p, int64_t n,
 void fault_too_few(struct validation *v, const struct field_path *p, int64_t n, int64_t min);
 void fault_internal(struct validation *v, const struct field_path *p, const char *fmt, ...)
     PRINTF(3, 4);
+
+/* Was the key in the set? It is afterwards. The set borrows the key. */
+bool seen_before(struct map *set, struct str key);
 
 /* Causes so far. */
 static inline uint32_t validation_faults(const struct validation *v)
@@ -197,13 +205,27 @@ const char *format_name_fault(enum format f, struct str name, bool is_prefix);
 
 /* One Invalid cause for each fault of the format. False when there was one. */
 bool check_format(struct validation *v, const struct field_path *p, struct str s, enum format f);
-/* Required when empty, NotSupported when none of values (which end with NULL and are printed
- * sorted). */
+/* Required when empty, NotSupported when none of values (which end with NULL and are printed in
+ * their order). */
 bool check_enum(struct validation *v, const struct field_path *p, struct str s,
                 const char *const *values);
-/* NotSupported only, for a value that is present. */
-bool check_enum_set(struct validation *v, const struct field_path *p, struct str s,
-                    const char *const *values);
+/* NotSupported only: the empty string too is not one of values. */
+bool check_one_of(struct validation *v, const struct field_path *p, struct str s,
+                  const char *const *values);
+/* NotSupported at <p>.<name> unless s is one of the values that the schema lists for this field of
+ * d (printed sorted). Absent (NULL) is good, empty is not. */
+bool check_schema_enum(struct validation *v, const struct field_path *p, const struct desc *d,
+                       const char *name, struct str s);
+/* The same where the field must not be empty: Required. */
+bool check_schema_enum_required(struct validation *v, const struct field_path *p,
+                                const struct desc *d, const char *name, struct str s);
+/* Required at each field below p that the schema calls required and that is an empty string or an
+ * empty list. */
+bool check_required_fields(struct validation *v, const struct field_path *p, const struct desc *d,
+                           const void *obj);
+/* Required when empty, otherwise the format. */
+bool check_required_format(struct validation *v, const struct field_path *p, struct str s,
+                           enum format f);
 bool check_nonnegative(struct validation *v, const struct field_path *p, int64_t value);
 bool check_nonnegative_ptr32(struct validation *v, const struct field_path *p, const int32_t *i);
 bool check_nonnegative_ptr64(struct validation *v, const struct field_path *p, const int64_t *i);
