@@ -51,7 +51,7 @@ class SchemaError(Exception):
 def snake(name):
     """serviceAccountName -> service_account_name, clusterIPs -> cluster_ips"""
     name = name.lstrip('$').replace('-', '_').replace('.', '_')
-    name = re.sub(r'IPs\b|IPs(?=[A-Z])', 'Ips', name)
+    name = re.sub(r'([A-Z])([A-Z]+)s(?=[A-Z]|$)', lambda m: m[1] + m[2].lower() + 's', name)
     name = re.sub(r'([A-Z]+)([A-Z][a-z])', r'\1_\2', name)
     name = re.sub(r'([a-z0-9])([A-Z])', r'\1_\2', name).lower()
     name = re.sub(r'_+', '_', name)

@@ -17,6 +17,12 @@ size_t store_count(struct store *s, struct str prefix)
            index_rank(&s->index, (struct bound){prefix, BOUND_BEFORE});
 }
 
+size_t store_count_after(struct store *s, struct str prefix, struct str after)
+{
+    return index_rank(&s->index, (struct bound){prefix, BOUND_PAST_PREFIX}) -
+           index_rank(&s->index, (struct bound){after, BOUND_AFTER});
+}
+
 /* What a key held before it was changed after the revision of a range. */
 struct undone {
     struct str key;

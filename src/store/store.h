@@ -111,6 +111,8 @@ int store_each(struct store *s, const struct store_range *r, bool (*fn)(void *ar
                void *arg) MUST_USE;
 /* Number of keys with the prefix now. O(log n + depth). */
 size_t store_count(struct store *s, struct str prefix);
+/* The same for keys with the prefix that are greater than `after`. */
+size_t store_count_after(struct store *s, struct str prefix, struct str after);
 
 /* ---- writing ---- */
 
