@@ -83,6 +83,7 @@ struct loop_backend {
     void (*stream_pause)(struct stream *s, bool paused);
     ssize_t (*stream_write)(struct stream *s, const struct str *parts, size_t n_parts);
     size_t (*stream_queued)(const struct stream *s);
+    size_t (*stream_unacked)(struct stream *s); /* NULL: not known */
     void (*stream_shutdown)(struct stream *s);
     void (*stream_close)(struct stream *s);
     struct str (*stream_peer)(struct stream *s);

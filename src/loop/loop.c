@@ -315,6 +315,12 @@ size_t stream_queued(const struct stream *s)
     return s->loop->backend->stream_queued(s);
 }
 
+size_t stream_unacked(struct stream *s)
+{
+    const struct loop_backend *b = s->loop->backend;
+    return b->stream_unacked ? b->stream_unacked(s) : 0;
+}
+
 void stream_shutdown(struct stream *s)
 {
     s->loop->backend->stream_shutdown(s);

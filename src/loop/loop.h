@@ -125,6 +125,9 @@ void stream_resume(struct stream *s);
  * was called). The caller bounds the queue by stopping at a limit of its own. */
 ssize_t stream_write(struct stream *s, const struct str *parts, size_t n_parts);
 size_t stream_queued(const struct stream *s);
+/* Bytes in the kernel that the peer has not acknowledged; 0 where that is not known. Tells a peer
+ * that reads slowly from one that reads nothing. Costs a system call. */
+size_t stream_unacked(struct stream *s);
 /* Ends the sending side after the queue has gone; reading goes on. */
 void stream_shutdown(struct stream *s);
 /* Flushes nothing, frees the stream soon; no callback comes any more. */

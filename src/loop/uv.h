@@ -57,6 +57,7 @@ void uv_backend_stream_start(struct stream *s);
 void uv_backend_stream_pause(struct stream *s, bool paused);
 ssize_t uv_backend_stream_write(struct stream *s, const struct str *parts, size_t n_parts);
 size_t uv_backend_stream_queued(const struct stream *s);
+size_t uv_backend_stream_unacked(struct stream *s);
 void uv_backend_stream_shutdown(struct stream *s);
 void uv_backend_stream_close(struct stream *s);
 struct str uv_backend_stream_peer(struct stream *s);

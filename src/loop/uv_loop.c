@@ -144,6 +144,7 @@ static const struct loop_backend backend = {
     .stream_pause = uv_backend_stream_pause,
     .stream_write = uv_backend_stream_write,
     .stream_queued = uv_backend_stream_queued,
+    .stream_unacked = uv_backend_stream_unacked,
     .stream_shutdown = uv_backend_stream_shutdown,
     .stream_close = uv_backend_stream_close,
     .stream_peer = uv_backend_stream_peer,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TCP and Unix streams: connections, listeners, dialling. */
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 #include "loop/uv.h"
 
@@ -86,8 +88,10 @@ static void bytes_read(uv_stream_t *h, ssize_t n, const uv_buf_t *b)
 
 static void read_on(struct uv_conn *c)
 {
-    if (c->base.ops && !c->paused && !c->ended && !c->error)
-        must(uv_read_start(&c->h.stream, uv_give_read_buffer, bytes_read) == 0);
+    if (!c->base.ops || c->paused || c->ended || c->error)
+        return;
+    int failed = uv_read_start(&c->h.stream, uv_give_read_buffer, bytes_read);
+    must(failed == 0 || failed == UV_EALREADY);
 }
 
 static void report_broken(struct task *t)
@@ -236,6 +240,12 @@ size_t uv_backend_stream_queued(const struct stream *s)
 {
     const struct uv_conn *c = (const void *)s; /* base is the first member */
     return c->h.stream.write_queue_size;
+}
+
+size_t uv_backend_stream_unacked(struct stream *s)
+{
+    int n = 0, fd = uv_backend_stream_fd(s);
+    return fd >= 0 && ioctl(fd, SIOCOUTQ, &n) == 0 && n > 0 ? (size_t)n : 0;
 }
 
 static void shut(uv_shutdown_t *req, int status)
