@@ -42,7 +42,8 @@ struct tls_context; /* certificates and trust; shared by connections */
 
 struct tls_config {
     struct str cert_pem, key_pem;   /* chain and key; may be empty for a client */
-    struct str client_ca_pem;       /* server: ask for and verify client certificates (optional) */
+    struct str client_ca_pem;       /* server: ask for client certificates and verify them; a
+                                       connection without one, or with a bad one, is served too */
     struct str server_ca_pem;       /* client: trust; empty: the system's store */
     bool insecure_skip_verify;      /* client only */
     bool http2;                     /* offer h2 by ALPN */
@@ -69,8 +70,10 @@ struct http_request {
     struct http_headers headers;
     struct str body;                /* whole, after `handle`; empty when streaming */
     struct str peer;                /* "10.0.0.7:41234" */
-    const struct tls_peer *tls_peer;/* NULL without client certificate */
-    bool tls, http2;
+    const struct tls_peer *tls_peer;/* NULL without a client certificate that verifies */
+    struct str tls_peer_refused;    /* why one that was shown does not verify, else empty: such a
+                                       request is to be answered with 401 */
+    bool tls, http2, http_1_0;
 };
 
 struct http_limits {
@@ -83,7 +86,8 @@ struct http_limits {
     int64_t body_timeout_ms;      /* whole body within; default 60 s */
     int64_t idle_timeout_ms;      /* keep-alive; default 120 s */
     int64_t write_stall_ms;       /* a client that reads nothing for so long is cut; default 30 s */
-    size_t write_queue_max;       /* bytes queued on a response stream before http_write says so */
+    size_t write_queue_max;       /* bytes queued on a connection before its next request waits; a
+                                     good bound for handlers too; default 1 MiB */
 };
 extern const struct http_limits http_limits_default;
 
@@ -93,6 +97,8 @@ struct http_handler {
     void (*handle)(void *arg, struct http_exchange *x);
 };
 
+/* tls: NULL for plain; must outlive the server. limits: NULL for the defaults; copied. handler must
+ * outlive the server. Plain connections speak HTTP/1.1 or, with prior knowledge, HTTP/2. */
 struct http_server *http_server_new(struct loop *l, struct str address, struct tls_context *tls,
                                     const struct http_limits *limits,
                                     const struct http_handler *handler, void *arg, struct err *e);
@@ -107,20 +113,32 @@ struct arena *http_arena(struct http_exchange *x);
 struct loop *http_loop(struct http_exchange *x);
 
 /* Called once when the client goes away before the response was ended. The exchange is freed
- * after the callback returns. */
+ * after the callback returns; no call may be made on it in the callback. Without a callback the
+ * exchange stays valid, and what is still written to it leads nowhere: enough for a handler that
+ * responds within a bounded time, not for one that streams or waits. */
 void http_on_abort(struct http_exchange *x, void (*fn)(void *arg, struct http_exchange *x),
                    void *arg);
-/* Whole response: adds content-length; HEAD sends no body. Frees the exchange. */
+/* Responses: `date`, `content-length` and the fields of the connection are written by the server and
+ * need not be given; a `date` that is given wins, `connection: close` is heeded. headers may be
+ * NULL. They and the body are not referred to after the call. */
+
+/* Whole response: adds content-length; HEAD sends no body (and then a content-length that is given
+ * wins). Frees the exchange. */
 void http_respond(struct http_exchange *x, int status, const struct http_headers *headers,
                   struct str body);
-/* Streamed response (chunked, or DATA frames). http_write copies what it cannot send; it returns
+/* Streamed response (chunked, or DATA frames; with a content-length in headers, exactly so many
+ * bytes: with fewer the client sees it broken off, more are dropped). http_write copies what it cannot send; it returns
  * the bytes queued on this response: stop above a bound of your own and go on in `drained`. */
 void http_respond_start(struct http_exchange *x, int status, const struct http_headers *headers);
 size_t http_write(struct http_exchange *x, const struct str *parts, size_t n_parts);
 void http_on_drained(struct http_exchange *x, void (*fn)(void *arg, struct http_exchange *x),
                      void *arg);
+/* Reading nothing for write_stall_ms is no reason to cut this response (following a log into a
+ * pager). */
+void http_allow_stall(struct http_exchange *x);
 void http_end(struct http_exchange *x); /* frees the exchange */
-/* Breaks the response off (reset), as when the source of a streamed body failed. */
+/* Breaks the response off (reset), as when the source of a streamed body failed. Frees the
+ * exchange; http_on_abort is not called. */
 void http_reset(struct http_exchange *x);
 
 /* ---- upgraded byte channels (exec, attach, port-forward) ----
@@ -156,19 +174,23 @@ void http_mux_half_close(struct http_mux *m, int channel);
 void http_mux_pause(struct http_mux *m, bool paused); /* stop reading from the peer */
 void http_mux_close(struct http_mux *m); /* flushes, then closes; `closed` is called */
 
-/* Hands over the raw byte stream after a 101 (server) for a transparent proxy: what was read
- * beyond the request is in *ret_rest. */
+/* Hands over the raw byte stream after a 101 (server) for a transparent proxy. headers are written
+ * as they are (connection and upgrade included). What was read beyond the request comes as the
+ * first data. Frees the exchange. HTTP/2 cannot do this: answers 400 and returns NULL. */
 struct http_raw;
 struct http_raw_ops {
     void (*data)(void *arg, struct str bytes);
+    /* The peer sends no more, or the connection broke; writing to it is allowed either way. Once;
+     * the user still has to http_raw_close. */
     void (*end)(void *arg);
-    void (*drained)(void *arg);
+    void (*drained)(void *arg); /* all is sent, after a write returned > 0; may be NULL */
 };
 struct http_raw *http_hijack(struct http_exchange *x, int status,
                              const struct http_headers *headers, const struct http_raw_ops *ops,
                              void *arg);
-size_t http_raw_write(struct http_raw *r, struct str bytes);
+size_t http_raw_write(struct http_raw *r, struct str bytes); /* returns the bytes queued */
 void http_raw_pause(struct http_raw *r, bool paused);
+/* Sends what is queued, then closes. No callback comes any more; allowed inside callbacks. */
 void http_raw_close(struct http_raw *r);
 
 /* ---- client ---- */
