@@ -14,7 +14,7 @@
  * Threads: everything here is called on the engine's loop and calls back there. What blocks (disk,
  * mounts, unpacking) runs on the loop's workers.
  *
- * Containers outlive their engine: engine_free only lets go of them, and the next engine_new on
+ * Containers outlive their engine: engine_close only lets go of them, and the next engine_new on
  * the same folder finds them again, with the exits that happened in between.
  */
 #ifndef BARQUE_ENGINE_ENGINE_H
@@ -169,8 +169,10 @@ struct engine_config {
 /* Finds what an earlier engine left on the folder and takes it over. Strings are copied. Errors:
  * ERR_IO, ERR_CONFLICT (another engine holds the folder). */
 int engine_new(const struct engine_config *cfg, struct engine **ret, struct err *e) MUST_USE;
-/* Calls in flight end with ERR_CANCELED; containers run on. */
-void engine_free(struct engine *g);
+/* Lets go of everything; containers run on. Calls not yet answered are answered first (stops and
+ * pulls at once, with ERR_CANCELED), then the engine is freed and closed(arg) is called, which may
+ * be NULL. Sessions and watches must have been ended by their owners. */
+void engine_close(struct engine *g, void (*closed)(void *arg), void *arg);
 
 /* Kills and unmounts everything that was ever started on the folder, then removes its runtime
  * state (pods, containers); with_images removes the whole folder. Blocks; needs no engine and must
