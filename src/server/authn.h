@@ -17,7 +17,7 @@ int authenticate(struct request *r, const struct http_request *h) MUST_USE;
 int token_user(struct server *s, struct arena *a, struct str token, struct user *ret,
                struct str_list *ret_audiences, struct err *e) MUST_USE;
 
-/* A signed service-account token (RFC 7519, ES256 or RS256 by the key). bound may be NULL.
+/* A signed service-account token (RFC 7519, ES256). bound may be NULL.
  * expires_s: unix time. */
 struct token_spec {
     struct str ns, service_account, uid;

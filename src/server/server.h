@@ -25,7 +25,7 @@ struct server_config {
     struct str advertise_address; /* "10.0.0.5": what pods and the kubernetes Service use */
     uint16_t advertise_port;
     struct str issuer;               /* of service-account tokens */
-    struct str sa_key_pem;           /* private key that signs them (RSA or P-256) */
+    struct str sa_key_pem;           /* private key that signs them (P-256) */
     struct str ca_pem;               /* published as kube-root-ca.crt */
     struct str token_file;           /* static tokens: token,user,uid,"group,group"; may be empty */
     struct tls_context *kubelet_tls; /* client side, for the agents' API; borrowed */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Service-account tokens: RS256 JSON web tokens, signed and verified with one key. */
+/* Service-account tokens: ES256 JSON web tokens (RFC 7518 3.4), signed and verified with one key. */
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
@@ -11,7 +12,7 @@
 #include "server/impl.h"
 #include "server/write.h"
 
-enum { TOKEN_BYTES_MAX = 16 << 10, CLOCK_SKEW_S = 10 };
+enum { TOKEN_BYTES_MAX = 16 << 10, CLOCK_SKEW_S = 10, SIGNATURE_BYTES = 64 };
 
 struct token_key {
     EVP_PKEY *pkey;
@@ -39,9 +40,9 @@ int token_init(struct server *s, struct err *e)
     BIO_free(bio);
     if (!pkey)
         return err_set(e, ERR_INTERNAL, "the service-account key is not a PEM private key");
-    if (EVP_PKEY_get_base_id(pkey) != EVP_PKEY_RSA) {
+    if (EVP_PKEY_get_base_id(pkey) != EVP_PKEY_EC || EVP_PKEY_get_bits(pkey) != 256) {
         EVP_PKEY_free(pkey);
-        return err_set(e, ERR_INTERNAL, "the service-account key must be an RSA key");
+        return err_set(e, ERR_INTERNAL, "the service-account key must be a P-256 key");
     }
     s->token_key = xcalloc(1, sizeof *s->token_key);
     s->token_key->pkey = pkey;
@@ -117,7 +118,7 @@ struct str token_sign(struct server *s, struct arena *a, const struct token_spec
     unsigned char sig[1024];
     size_t sig_n = sizeof sig;
     buf_z(&text, "{");
-    put_member(&text, "alg", STR("RS256"));
+    put_member(&text, "alg", STR("ES256"));
     put_member(&text, "kid", s->token_key->kid);
     buf_c(&text, '}');
     base64url_encode(&out, buf_view(&text));
@@ -129,8 +130,14 @@ struct str token_sign(struct server *s, struct arena *a, const struct token_spec
     must(EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, s->token_key->pkey) == 1);
     must(EVP_DigestSign(ctx, sig, &sig_n, (const unsigned char *)out.p, out.n) == 1);
     EVP_MD_CTX_free(ctx);
+    unsigned char raw[SIGNATURE_BYTES];
+    const unsigned char *der = sig;
+    ECDSA_SIG *parts = d2i_ECDSA_SIG(NULL, &der, (long)sig_n);
+    must(parts && BN_bn2binpad(ECDSA_SIG_get0_r(parts), raw, SIGNATURE_BYTES / 2) > 0 &&
+         BN_bn2binpad(ECDSA_SIG_get0_s(parts), raw + SIGNATURE_BYTES / 2, SIGNATURE_BYTES / 2) > 0);
+    ECDSA_SIG_free(parts);
     buf_c(&out, '.');
-    base64url_encode(&out, str_n((const char *)sig, sig_n));
+    base64url_encode(&out, str_n((const char *)raw, sizeof raw));
     must(!out.failed);
     return buf_to_arena(&out, a);
 }
@@ -139,11 +146,22 @@ struct str token_sign(struct server *s, struct arena *a, const struct token_spec
 
 static bool signature_ok(struct server *s, struct str signed_part, struct str sig)
 {
+    if (sig.n != SIGNATURE_BYTES)
+        return false;
+    const unsigned char *raw = (const unsigned char *)sig.p;
+    unsigned char *der = NULL;
+    ECDSA_SIG *parts = ECDSA_SIG_new();
+    must(ECDSA_SIG_set0(parts, BN_bin2bn(raw, SIGNATURE_BYTES / 2, NULL),
+                        BN_bin2bn(raw + SIGNATURE_BYTES / 2, SIGNATURE_BYTES / 2, NULL)) == 1);
+    int n = i2d_ECDSA_SIG(parts, &der);
+    ECDSA_SIG_free(parts);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, s->token_key->pkey) == 1 &&
-              EVP_DigestVerify(ctx, (const unsigned char *)sig.p, sig.n,
-                               (const unsigned char *)signed_part.p, signed_part.n) == 1;
+    bool ok = n > 0 &&
+              EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, s->token_key->pkey) == 1 &&
+              EVP_DigestVerify(ctx, der, (size_t)n, (const unsigned char *)signed_part.p,
+                               signed_part.n) == 1;
     EVP_MD_CTX_free(ctx);
+    OPENSSL_free(der);
     return ok;
 }
 
@@ -244,23 +262,23 @@ int token_user(struct server *s, struct arena *a, struct str token, struct user 
 static void put_number(struct buf *b, const char *name, EVP_PKEY *pkey, const char *param)
 {
     BIGNUM *n = NULL;
-    unsigned char bytes[1024];
-    must(EVP_PKEY_get_bn_param(pkey, param, &n) == 1 && BN_num_bytes(n) <= (int)sizeof bytes);
-    int len = BN_bn2bin(n, bytes);
+    unsigned char bytes[SIGNATURE_BYTES / 2];
+    must(EVP_PKEY_get_bn_param(pkey, param, &n) == 1 &&
+         BN_bn2binpad(n, bytes, sizeof bytes) == (int)sizeof bytes);
     BN_free(n);
     buf_fmt(b, ",\"%s\":\"", name);
-    base64url_encode(b, str_n((const char *)bytes, (size_t)len));
+    base64url_encode(b, str_n((const char *)bytes, sizeof bytes));
     buf_c(b, '"');
 }
 
 struct str token_jwks(struct server *s, struct arena *a)
 {
     CLEANUP(buf_fini) struct buf b = BUF_INIT(KIB(16));
-    buf_z(&b, "{\"keys\":[{\"use\":\"sig\",\"kty\":\"RSA\",\"kid\":");
+    buf_z(&b, "{\"keys\":[{\"use\":\"sig\",\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":");
     json_put_string(&b, s->token_key->kid);
-    buf_z(&b, ",\"alg\":\"RS256\"");
-    put_number(&b, "n", s->token_key->pkey, OSSL_PKEY_PARAM_RSA_N);
-    put_number(&b, "e", s->token_key->pkey, OSSL_PKEY_PARAM_RSA_E);
+    buf_z(&b, ",\"alg\":\"ES256\"");
+    put_number(&b, "x", s->token_key->pkey, OSSL_PKEY_PARAM_EC_PUB_X);
+    put_number(&b, "y", s->token_key->pkey, OSSL_PKEY_PARAM_EC_PUB_Y);
     buf_z(&b, "}]}");
     return buf_to_arena(&b, a);
 }
@@ -275,6 +293,6 @@ struct str token_discovery(struct server *s, struct arena *a)
                                   STR_ARG(s->config.advertise_address), s->config.advertise_port));
     buf_z(&b,
           ",\"response_types_supported\":[\"id_token\"],\"subject_types_supported\":[\"public\"],"
-          "\"id_token_signing_alg_values_supported\":[\"RS256\"]}");
+          "\"id_token_signing_alg_values_supported\":[\"ES256\"]}");
     return buf_to_arena(&b, a);
 }
