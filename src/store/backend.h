@@ -85,9 +85,6 @@ int sqlite_backend_open(struct loop *l, const char *path, struct backend **ret,
 /* simdisk.c: for ":memory:"; remembers nothing. */
 struct backend *memory_backend_open(struct loop *l);
 
-/* store_open on a back-end, which it takes (also when it fails). c->path is not used. */
-int store_open_on(struct loop *l, const struct store_config *c, struct backend *b,
-                  struct store **ret, struct err *e) MUST_USE;
 /* Frees the store as a crash would leave it: nothing is written, no callback runs. */
 void store_abandon(struct store *s);
 

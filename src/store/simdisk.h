@@ -4,8 +4,9 @@
  * it, can be slow, can fail, can lie about having synced, and decides after a crash what is left.
  * All of it is driven by the loop and by the scenario, so that a seed repeats it.
  *
- * A crash is store_abandon (the process is gone), then sim_disk_crash (what the disk kept), then
- * store_open_on a new sim_disk_open.
+ * A role runs on it by store_config.backend = sim_disk_open(loop, disk). A crash of the role is
+ * store_abandon (backend.h: the process is gone), then sim_disk_crash (what the disk kept); then a
+ * new store may be opened on the disk.
  */
 #ifndef BARQUE_STORE_SIMDISK_H
 #define BARQUE_STORE_SIMDISK_H

@@ -84,10 +84,10 @@ static bool means_corrupt(int rc)
 static int corrupt(struct err *e, const char *path, const char *what)
 {
     return err_set(e, ERR_STORE_CORRUPT,
-                   "database %s is damaged (%s): keep a copy of it and of %s-wal, then restore a "
-                   "backup in its place; without one, \"sqlite3 %s .recover\" shows what can "
-                   "still be read",
-                   path, what, path, path);
+                   "database %s is damaged (%s): move it and %s-wal away and restore a backup in "
+                   "its place; without one, \"sqlite3 FILE .recover\" on what was moved away "
+                   "shows what can still be read",
+                   path, what, path);
 }
 
 /* The process that holds a POSIX lock on the file, or 0. /proc/locks is asked rather than the

@@ -95,9 +95,21 @@ static void store_free(struct store *s)
     free(s);
 }
 
-int store_open_on(struct loop *l, const struct store_config *c, struct backend *b,
-                  struct store **ret, struct err *e)
+static int backend_open(struct loop *l, const struct store_config *c, struct backend **ret,
+                        struct err *e)
 {
+    if (!c->backend && strcmp(c->path, ":memory:") != 0)
+        return sqlite_backend_open(l, c->path, ret, e);
+    *ret = c->backend ? c->backend : memory_backend_open(l);
+    return 0;
+}
+
+int store_open(struct loop *l, const struct store_config *c, struct store **ret, struct err *e)
+{
+    struct backend *b;
+    int rc = backend_open(l, c, &b, e);
+    if (rc)
+        return rc;
     struct store *s = xcalloc(1, sizeof *s);
     s->loop = l;
     s->backend = b;
@@ -106,7 +118,7 @@ int store_open_on(struct loop *l, const struct store_config *c, struct backend *
     index_init(&s->index);
     watches_init(&s->watches);
     write_init(s);
-    int rc = load(s, e);
+    rc = load(s, e);
     if (rc) {
         b->ops->drain(b);
         b->ops->close(b);
@@ -115,15 +127,6 @@ int store_open_on(struct loop *l, const struct store_config *c, struct backend *
     }
     *ret = s;
     return 0;
-}
-
-int store_open(struct loop *l, const struct store_config *c, struct store **ret, struct err *e)
-{
-    if (strcmp(c->path, ":memory:") == 0)
-        return store_open_on(l, c, memory_backend_open(l), ret, e);
-    struct backend *b;
-    int rc = sqlite_backend_open(l, c->path, &b, e);
-    return rc ? rc : store_open_on(l, c, b, ret, e);
 }
 
 void store_close(struct store *s)

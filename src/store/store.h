@@ -35,6 +35,7 @@
 typedef int64_t rev_t;
 
 struct store;
+struct backend;
 
 /* What a reader keeps with an item: a decoded form, selector fields. Embedded in the reader's own
  * struct; free is called once, when the item's last reference goes (which may be after
@@ -71,6 +72,8 @@ void item_unref(struct item *i); /* NULL allowed */
 
 struct store_config {
     const char *path;         /* database file; ":memory:" for none */
+    struct backend *backend;  /* instead of a file, e.g. a simulated disk (store/simdisk.h); taken
+                                 by store_open, also when it fails */
     uint32_t ring_events_max; /* 0: 100000 */
     size_t ring_bytes_max;    /* values held only by the ring; 0: 32 MiB */
 };
@@ -141,8 +144,8 @@ enum store_outcome {
 
 /* Called exactly once, never from inside store_write, when durable (or soon, when every put is
  * volatile). outcome: enum store_outcome or -ERR_IO (disk full: nothing of it is visible, nor of
- * any write that was checked against it; see store_failure). item: the last put's new item
- * (borrowed), NULL for a delete. */
+ * any write that was checked against it; see store_failure). May be NULL. item: the last put's new
+ * item (borrowed), NULL for a delete. */
 typedef void store_done_fn(void *arg, int outcome, struct item *item, rev_t rev);
 
 /* All puts of one call share one revision and become visible together; their keys must differ. A

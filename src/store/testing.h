@@ -27,8 +27,7 @@ UNUSED static int fixture_open(struct fixture *f)
     err_clear(&f->err);
     f->store = NULL;
     if (f->disk)
-        return store_open_on(f->loop, &f->config, sim_disk_open(f->loop, f->disk), &f->store,
-                             &f->err);
+        f->config.backend = sim_disk_open(f->loop, f->disk);
     return store_open(f->loop, &f->config, &f->store, &f->err);
 }
 
