@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-enum { LIVES = 14, WRITERS = 8, KEYS = 64, VALUE_BYTES = 3000 };
+enum { LIVES = 10, WRITERS = 8, KEYS = 64, VALUE_BYTES = 3000 };
 
 /* What one writer does, over and over, with its own keys: number n goes to key n % KEYS of the
  * writer, and to the writer's twin key in the same transaction; every seventh is a delete of the
@@ -139,7 +139,7 @@ static void what_was_acknowledged_survives_sigkill(void **state)
         if (pid == 0)
             be_the_child(&f, next, fds[1]);
         close(fds[1]);
-        acks += follow(fds[0], pid, 1 + (int)chance_below(&chance, 3000), last, &newest);
+        acks += follow(fds[0], pid, 1 + (int)chance_below(&chance, 2000), last, &newest);
         close(fds[0]);
         int status;
         waitpid(pid, &status, 0);

@@ -33,7 +33,7 @@ static void fill(struct fixture *f, int keys, size_t value_n)
         memset(value, 'a' + i % 26, value_n);
         struct result ignored;
         assert_int_equal(start_put(f, put_of(key, value), &ignored), STORE_OK);
-        if (i % 100 == 99)
+        if (i % 500 == 499)
             run(f);
     }
     run(f);
@@ -233,14 +233,14 @@ static void damage_is_survived(void **state)
     assert_int_equal(read(fd, sound, n), n);
     close(fd);
     struct chance c = {11};
-    for (int i = 0; i < 300; i++) {
+    for (int i = 0; i < 150; i++) {
         damage_once(&f, sound, n, &c);
         char wal[200];
         snprintf(wal, sizeof wal, "%s-wal", f.path);
         unlink(wal);
     }
     free(sound);
-    assert_true(refused > 100);
+    assert_true(refused > 50);
     teardown(&f);
 }
 
@@ -259,7 +259,7 @@ static void updates_of_one_object_keep_the_file_small(void **state)
     off_t file_max = 0, wal_max = 0;
     for (int i = 0; i < 40000; i++) {
         assert_int_equal(store_write(f.store, &p, 1, NULL, NULL, NULL), STORE_OK);
-        if (i % 64 == 0) {
+        if (i % 128 == 0) {
             run(&f);
             file_max = MAX(file_max, file_size(f.path, ""));
             wal_max = MAX(wal_max, file_size(f.path, "-wal"));
@@ -284,12 +284,15 @@ static void space_is_given_back(void **state)
         struct put p = put_of(key, "");
         p.flags = STORE_DELETE;
         assert_int_equal(store_write(f.store, &p, 1, NULL, NULL, NULL), STORE_OK);
-        if (i % 50 == 0)
+        if (i % 500 == 0)
             run(&f);
         full = MAX(full, file_size(f.path, ""));
     }
-    for (int i = 0; i < 3000; i++)
-        put(&f, "/last", "v");
+    char *large = xcalloc(1, KIB(400) + 1);
+    memset(large, 'x', KIB(400));
+    for (int i = 0; i < 100; i++)
+        put(&f, "/last", large);
+    free(large);
     now = file_size(f.path, "");
     assert_true(full > (off_t)MIB(30));
     assert_true(now < full / 2);
