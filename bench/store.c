@@ -4,7 +4,7 @@
  * concurrent writers, the time to load and the memory held, one event to many watchers, the file
  * under endless updates.
  *
- *   bench_store DIR [flush] [puts] [load] [watch] [updates N] [random N]
+ *   bench-store DIR [flush] [puts] [idle] [load] [watch] [updates N] [random N]
  *
  * DIR is where the database goes; its disk is what is measured. Without a name: all but the long
  * ones, updates and random.
@@ -143,9 +143,9 @@ static void write_next(struct writer *w)
         return;
     all->chance = all->chance * 6364136223846793005u + 1442695040888963407u;
     char key[80];
-    int n = snprintf(key, sizeof key, "/registry/pods/namespace-%ld/pod-%010ld",
-                     (long)(all->chance >> 33) % all->keys % 50,
-                     (long)(all->chance >> 33) % all->keys);
+    int n =
+        snprintf(key, sizeof key, "/registry/pods/namespace-%ld/pod-%010ld",
+                 (long)(all->chance >> 33) % all->keys % 50, (long)(all->chance >> 33) % all->keys);
     struct put p = {.key = str_n(key, (size_t)n),
                     .value = str_n(all->value, all->value_n),
                     .expect_mod_rev = -1,
@@ -168,8 +168,8 @@ static void write_done(void *arg, int outcome, struct item *item, rev_t rev)
 
 static struct writers make_writers(size_t value_n, long puts, long keys)
 {
-    struct writers all = {.value = xmalloc(value_n), .value_n = value_n, .left = puts, .keys = keys,
-                          .chance = 1};
+    struct writers all = {
+        .value = xmalloc(value_n), .value_n = value_n, .left = puts, .keys = keys, .chance = 1};
     memset(all.value, 'v', value_n);
     return all;
 }
@@ -206,8 +206,7 @@ static void bench_put(int n, size_t value_n, long puts, long keys, bool volatile
            "99%% %5.0f us, %.1f a commit, %.1f KiB written each\n",
            n, value_n, volatile_puts ? ", volatile" : "", (double)all.done / took,
            cpu_took / (double)all.done * 1e6, all.took.v[all.took.n / 2] * 1e6,
-           all.took.v[all.took.n * 99 / 100] * 1e6,
-           (double)st.puts / (double)MAX(st.commits, 1u),
+           all.took.v[all.took.n * 99 / 100] * 1e6, (double)st.puts / (double)MAX(st.commits, 1u),
            (double)st.bytes_written / 1024 / (double)all.done);
     close_store();
     remove_file();
@@ -221,6 +220,7 @@ static void bench_puts(void)
     bench_put(64, 2000, 100000, 1000, false);
     bench_put(64, 250, 200000, 100000, false);
     bench_put(1, 250, 500000, 1000, true);
+    bench_put(1, 250, 2000000, 1000000, true);
 }
 
 /* ---- load ---- */
@@ -237,8 +237,8 @@ static void fill(size_t value_n, long keys)
         for (; n < ARRAY_LEN(puts) && i < keys; n++, i++) {
             /* in an order that is not that of the keys */
             long id = (long)((uint64_t)i * 2654435761u % 4294967296u);
-            int len = snprintf(names[n], sizeof names[n],
-                               "/registry/pods/namespace-%ld/pod-%010ld", id % 50, id);
+            int len = snprintf(names[n], sizeof names[n], "/registry/pods/namespace-%ld/pod-%010ld",
+                               id % 50, id);
             puts[n] = (struct put){.key = str_n(names[n], (size_t)len),
                                    .value = str_n(value, value_n),
                                    .splice_at = value_n / 2};
@@ -260,18 +260,19 @@ static void load_once(size_t value_n, long keys, const char *how)
     pid_t pid = fork();
     if (pid == 0) {
         long before = memory_kib("Pss:");
-        double from = now();
+        double from = now(), cpu_from = cpu();
         open_store();
-        double took = now() - from;
+        double took = now() - from, cpu_took = cpu() - cpu_from;
         struct store_stats st;
         store_stats(store, &st);
         double mb = (double)st.item_bytes / 1e6;
         long after = memory_kib("Pss:");
-        printf("load (%s): %ld values of %zu bytes: %.2f s, %.0f MB/s; PSS %.1f MB for %.1f MB of "
+        printf("load (%s): %ld values of %zu bytes: %.2f s (CPU %.2f), %.0f MB/s; PSS %.1f MB for "
+               "%.1f MB of "
                "items (%.0f bytes a key beyond them), peak %.1f MB\n",
-               how, keys, value_n, took, mb / took, (double)(after - before) / 1000 * 1.024, mb,
-               ((double)(after - before) * 1024 - (double)st.item_bytes) / (double)keys,
-               ({
+               how, keys, value_n, took, cpu_took, mb / took,
+               (double)(after - before) / 1000 * 1.024, mb,
+               ((double)(after - before) * 1024 - (double)st.item_bytes) / (double)keys, ({
                    struct rusage u;
                    getrusage(RUSAGE_SELF, &u);
                    (double)u.ru_maxrss * 1.024 / 1000;
@@ -301,6 +302,33 @@ static void bench_load(void)
         load_once(cases[i].value_n, cases[i].keys, "again");
         remove_file();
     }
+}
+
+/* ---- memory of a small store ---- */
+
+static void bench_idle(void)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        long before = memory_kib("Pss:");
+        open_store();
+        long opened = memory_kib("Pss:");
+        struct writers all = make_writers(2000, 5000, 500);
+        run_writers(&all, 8);
+        struct store_stats st;
+        store_stats(store, &st);
+        printf("idle: PSS +%.1f MB by opening, +%.1f MB after 5000 puts to 500 objects of 2 KB "
+               "(%.1f MB of items, %.1f MB kept by the ring)\n",
+               (double)(opened - before) * 1.024 / 1000,
+               (double)(memory_kib("Pss:") - before) * 1.024 / 1000, (double)st.item_bytes / 1e6,
+               (double)st.ring_bytes / 1e6);
+        close_store();
+        fflush(stdout);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    remove_file();
 }
 
 /* ---- watch ---- */
@@ -357,9 +385,9 @@ static void bench_watch(void)
 
 /* ---- many updates ---- */
 
-static void bench_updates(long updates, long keys)
+static void bench_updates(long updates, long keys, size_t value_n)
 {
-    struct writers all = make_writers(2000, 0, keys);
+    struct writers all = make_writers(value_n, 0, keys);
     open_store();
     double from = now();
     long file_max = 0, wal_max = 0, step = MAX(updates / 50, 1L);
@@ -373,10 +401,11 @@ static void bench_updates(long updates, long keys)
     double took = now() - from;
     struct store_stats st;
     store_stats(store, &st);
-    printf("updates: %ld of %ld objects in %.0f s (%.0f/s): file at most %ld MiB, log %ld MiB, "
+    printf("updates: %ld of %ld objects of %zu bytes in %.0f s (%.0f/s): file at most %ld MiB, log "
+           "%ld MiB, "
            "%zu superseded rows left, %.1f KiB written each, PSS %.1f MB (ring %.1f MB)\n",
-           updates, keys, took, (double)updates / took, file_max, wal_max, st.superseded_rows,
-           (double)st.bytes_written / 1024 / (double)updates,
+           updates, keys, value_n, took, (double)updates / took, file_max, wal_max,
+           st.superseded_rows, (double)st.bytes_written / 1024 / (double)updates,
            (double)memory_kib("Pss:") * 1.024 / 1000, (double)st.ring_bytes / 1e6);
     close_store();
     remove_file();
@@ -386,7 +415,8 @@ static void bench_updates(long updates, long keys)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr, "usage: %s DIR [flush] [puts] [load] [watch] [updates N] [random N]\n",
+        fprintf(stderr,
+                "usage: %s DIR [flush] [puts] [idle] [load] [watch] [updates N] [random N]\n",
                 argv[0]);
         return 2;
     }
@@ -399,14 +429,16 @@ int main(int argc, char **argv)
             bench_flush();
         if (!*what || strcmp(what, "puts") == 0)
             bench_puts();
+        if (!*what || strcmp(what, "idle") == 0)
+            bench_idle();
         if (!*what || strcmp(what, "load") == 0)
             bench_load();
         if (!*what || strcmp(what, "watch") == 0)
             bench_watch();
         if (strcmp(what, "updates") == 0)
-            bench_updates(n ? n : 1000000, 1);
+            bench_updates(n ? n : 1000000, 1, 200);
         if (strcmp(what, "random") == 0)
-            bench_updates(n ? n : 1000000, 100000);
+            bench_updates(n ? n : 300000, 100000, 2000);
     }
     return 0;
 }

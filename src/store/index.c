@@ -358,19 +358,16 @@ static size_t build_level(void **v, size_t n, int level)
     return nodes;
 }
 
-void index_build(struct index *ix, struct item **items, size_t n)
+void index_build(struct index *ix, void **items, size_t n)
 {
     must(ix->root == NULL);
     if (n == 0)
         return;
-    void **v = xmalloc(n * sizeof *v);
-    memcpy(v, items, n * sizeof *v);
-    size_t nodes = build_level(v, n, 0);
+    size_t nodes = build_level(items, n, 0);
     int level = 0;
     while (nodes > 1)
-        nodes = build_level(v, nodes, ++level);
-    *ix = (struct index){.root = v[0], .height = level, .count = n};
-    free(v);
+        nodes = build_level(items, nodes, ++level);
+    *ix = (struct index){.root = items[0], .height = level, .count = n};
 }
 
 /* ---- reading ---- */

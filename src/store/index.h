@@ -40,8 +40,9 @@ struct index_iter {
 void index_init(struct index *ix);
 /* Drops all items. */
 void index_fini(struct index *ix);
-/* Fills an empty index from items in strictly rising key order; takes the references. */
-void index_build(struct index *ix, struct item **items, size_t n);
+/* Fills an empty index from items in strictly rising key order; takes the references. The array is
+ * used for building, its content is lost. */
+void index_build(struct index *ix, void **items, size_t n);
 
 /* Borrowed; NULL when absent. */
 struct item *index_get(const struct index *ix, struct str key);

@@ -153,7 +153,11 @@ static void built_equals_inserted(void **state)
             int len = snprintf(room, sizeof room, "/pods/%06u", i * 2);
             vec_push(&m.items, make(str_n(room, (size_t)len), 1 + i));
         }
-        index_build(&ix, m.items.v, m.items.n);
+        VEC(void *) items = {0};
+        LIST_EACH (i, &m.items)
+            vec_push(&items, *i);
+        index_build(&ix, items.v, items.n);
+        vec_free(&items);
         assert_int_equal(ix.count, n);
         check_from(&ix, &m, (struct bound){STR(""), BOUND_BEFORE});
         check_from(&ix, &m, (struct bound){STR("/pods/000100"), BOUND_AFTER});

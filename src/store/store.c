@@ -70,7 +70,8 @@ static int load(struct store *s, struct err *e)
     int rc = s->backend->ops->load(s->backend, load_row, &load, &reserved, e);
     if (rc == 0) {
         items_sort(load.items.v, load.items.n);
-        index_build(&s->index, load.items.v, keep_newest(s, load.items.v, load.items.n));
+        size_t n = keep_newest(s, load.items.v, load.items.n);
+        index_build(&s->index, (void **)load.items.v, n);
     } else {
         LIST_EACH (i, &load.items)
             item_unref(*i);

@@ -120,10 +120,10 @@ size_t store_count_after(struct store *s, struct str prefix, struct str after);
 /* ---- writing ---- */
 
 enum put_flag {
-    STORE_VOLATILE = 1, /* see the top. In a call with a durable put it has no effect; with
-                           STORE_DELETE, only when the key has no durable value: what was deleted
-                           does not come back */
-    STORE_DELETE = 2,   /* value is ignored; deleting what is absent is a conflict with no item */
+    STORE_VOLATILE = 1, /* see the top; no effect in a call with a durable put */
+    STORE_DELETE = 2,   /* value is ignored. Durable when the key has a durable value, otherwise
+                           volatile: what was deleted does not come back. Deleting what is absent
+                           is a conflict with no item */
 };
 
 /* One write of a transaction. */

@@ -103,9 +103,9 @@ static bool needs_row(const struct put *p, const struct item *base)
 }
 
 static struct item *change_item(const struct txn *t, size_t place, const struct put *p,
-                                const struct item *base)
+                                struct item *base)
 {
-    struct item *live = unless_deleted((struct item *)(uintptr_t)base);
+    struct item *live = unless_deleted(base);
     struct item_spec spec = {
         .key = p->key,
         .create_rev = live ? live->create_rev : t->rev,
@@ -449,14 +449,15 @@ static void job_done(struct job *j)
 static bool prepare_commit(struct store *s, struct job *j)
 {
     size_t bytes = collect_batch(s);
-    if (s->rows.n == 0 && !s->want_reserve)
-        return false;
+    bool low = s->floor - s->assigned < RESERVE_REVS / 2;
+    bool due = s->rows.n || (s->want_reserve && low);
     s->want_reserve = false;
+    if (!due)
+        return false;
     j->kind = JOB_COMMIT;
     j->rows = s->rows.v;
     j->n_rows = s->rows.n;
-    if (s->floor - s->assigned < RESERVE_REVS / 2)
-        j->reserve = s->assigned + RESERVE_REVS;
+    j->reserve = low ? s->assigned + RESERVE_REVS : 0;
     struct garbage_pace pace = {
         .live_rows = s->index.count,
         .live_bytes = s->stats.item_bytes,
