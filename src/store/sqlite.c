@@ -524,15 +524,21 @@ static int begin_copy(struct database *d, struct job *j)
     return d->copy ? 0 : copy_error(j, -ERR_IO, sqlite3_errmsg(d->copy_db));
 }
 
+/* Replaces nothing, where the filesystem can promise that. */
+static int rename_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    return errno == EINVAL ? rename(from, to) : -1;
+}
+
 static int end_copy_well(struct database *d, struct job *j)
 {
     int rc = sqlite3_backup_finish(TAKE_PTR(d->copy));
     if (rc != SQLITE_OK)
         return copy_error(j, -ERR_IO, sqlite3_errstr(rc));
     sqlite3_close(TAKE_PTR(d->copy_db));
-    if (link(d->copy_path, j->path) != 0) /* unlike rename it replaces nothing */
-        return copy_error(j, -ERR_IO, strerror(errno));
-    if (sync_folder(j->path) != 0)
+    if (rename_new(d->copy_path, j->path) != 0 || sync_folder(j->path) != 0)
         return copy_error(j, -ERR_IO, strerror(errno));
     return 0;
 }
