@@ -106,7 +106,8 @@ size_t cache_count(const struct cache *k);
 /* Borrowed until the next return to the loop; NULL when absent. */
 struct item *cache_get(struct cache *k, struct str ns, struct str name);
 struct item *cache_find_uid(struct cache *k, struct str uid);
-/* In order of key; ns empty: all. Stops when fn returns false. */
+/* In the order in which they came; ns empty: all. Stops when fn returns false. fn may not change
+ * the cache (it cannot: changes come from the loop). */
 void cache_each(struct cache *k, struct str ns, bool (*fn)(void *arg, struct item *i), void *arg);
 
 /* An index: fn calls add(ctx, key) for each index key of the item ("spec.nodeName", owner uid...).
@@ -127,6 +128,7 @@ struct cache_handler {
     void (*synced)(void *arg);
     void *arg;
     struct list link; /* private */
+    bool fresh;       /* private */
 };
 void cache_handle(struct cache *k, struct cache_handler *h);
 void cache_unhandle(struct cache_handler *h);
