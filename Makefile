@@ -1,11 +1,29 @@
 # Friendly targets in front of meson and ninja. `make run` and `make test` install what they need.
 BUILD ?= build
-NINJA ?= ninja
 
 all: $(BUILD)/build.ninja
-	@$(NINJA) -C $(BUILD)
+	@ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD) >/dev/null
 
-.PHONY: all
+# Installs, builds, and runs every test. Ends with "N passed, N failed".
+test:
+	@scripts/deps runtime build test
+	@$(MAKE) --no-print-directory all
+	@scripts/test $(BUILD)
+
+# A second build under AddressSanitizer and UndefinedBehaviorSanitizer, and its tests.
+asan:
+	@scripts/deps runtime build test
+	@test -f build-asan/build.ninja || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+	@ninja -C build-asan
+	@scripts/test build-asan
+
+lint:
+	@tools/check-layers
+
+clean:
+	@rm -rf $(BUILD) build-asan build-fuzz
+
+.PHONY: all test asan lint clean
