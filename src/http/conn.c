@@ -50,7 +50,7 @@ void conn_close(struct conn *c)
 static void report_end(struct conn *c, int error)
 {
     bool *told = error ? &c->broken : &c->ended;
-    if (c->dead || *told)
+    if (c->dead || c->broken || *told)
         return;
     *told = true;
     if (c->finishing)
@@ -129,7 +129,7 @@ static void send_step(struct conn *c, struct str bytes)
     push_cipher(c);
     if (good)
         return;
-    c->failure = tls_failure();
+    c->failure = tls_failure(c->tls);
     lose(c, -EPROTO);
 }
 
@@ -286,7 +286,7 @@ static void read_failed(struct conn *c, ssize_t error)
         report_end(c, 0);
         return;
     }
-    c->failure = tls_failure();
+    c->failure = tls_failure(c->tls);
     if (error == -ERR_BAD_REQUEST) {
         struct str answer = STR("HTTP/1.0 400 Bad Request\r\nconnection: close\r\n\r\n"
                                 "Client sent an HTTP request to an HTTPS server.\n");

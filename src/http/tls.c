@@ -18,9 +18,11 @@ struct tls {
     struct buf *out; /* where ciphertext goes during a call */
 };
 
-const char *tls_failure(void)
+const char *tls_failure(const struct tls *t)
 {
-    unsigned long code = ERR_peek_error();
+    unsigned long code = ERR_peek_last_error();
+    if (t && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+        return X509_verify_cert_error_string(SSL_get_verify_result(t->ssl));
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
     return reason ? reason : "unknown TLS error";
 }
@@ -78,7 +80,7 @@ static BIO *new_bio(struct tls *t)
 
 static int fail(struct err *e, const char *what)
 {
-    int n = err_set(e, ERR_BAD_REQUEST, "%s: %s", what, tls_failure());
+    int n = err_set(e, ERR_BAD_REQUEST, "%s: %s", what, tls_failure(NULL));
     ERR_clear_error();
     return n;
 }
@@ -293,7 +295,7 @@ static int read_failure(struct tls *t, int n)
     case SSL_ERROR_ZERO_RETURN: return -ERR_CANCELED;
     default: break;
     }
-    bool plain = ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
+    bool plain = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_HTTP_REQUEST;
     return plain ? -ERR_BAD_REQUEST : -ERR_IO;
 }
 
