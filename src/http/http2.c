@@ -415,6 +415,12 @@ void http2_goaway(struct http2 *h)
     http2_pump(h);
 }
 
+void http2_stream_fini(struct http2_stream *s)
+{
+    buf_fini(&s->body);
+    buf_fini(&s->out);
+}
+
 /* ---- driving ---- */
 
 void http2_pump(struct http2 *h)
@@ -439,8 +445,7 @@ static void call_back(struct http2_stream *s)
         h->streams--;
         h->bodies -= s->body.n;
         h->pending -= http2_queued(s);
-        buf_fini(&s->body);
-        buf_fini(&s->out);
+        must(h->streams || (h->bodies == 0 && h->pending == 0));
         h->ops->closed(h->arg, s, s->in_order);
     } else if (s->notify && http2_queued(s) == 0) {
         s->notify = false;

@@ -32,7 +32,7 @@ enum {
 
 struct http2;
 
-/* One request and its response; embedded in its user. */
+/* One request and its response; embedded in its user, which calls http2_stream_fini at last. */
 struct http2_stream {
     struct arena *arena;          /* set by ops->open */
     struct http_request *request; /* set by ops->open; complete when ops->request is called */
@@ -108,6 +108,8 @@ void http2_respond(struct http2_stream *s, int status, const struct http_header 
 size_t http2_write(struct http2_stream *s, const struct str *parts, size_t n_parts, bool fin);
 /* Resets the stream. code: an HTTP/2 error code, 0 none, 2 internal, 8 cancel, 11 calm down. */
 void http2_reset(struct http2_stream *s, uint32_t code);
+/* Frees what the stream holds, its request's body included: after ops->closed or http2_abandon. */
+void http2_stream_fini(struct http2_stream *s);
 /* Says that no new requests are taken; those under way go on. */
 void http2_goaway(struct http2 *h);
 

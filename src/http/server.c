@@ -121,9 +121,8 @@ static const struct conn_ops undecided = {.ready = tls_agreed,
                                           .drained = nothing,
                                           .timeout = conn_close};
 
-static void accepted(void *arg, struct stream *stream)
+void server_accept(struct http_server *s, struct stream *stream)
 {
-    struct http_server *s = arg;
     struct tls *tls = NULL;
     bool room = s->conn_count < s->limits.connections_max;
     if (room && s->tls)
@@ -141,6 +140,11 @@ static void accepted(void *arg, struct stream *stream)
     conn_init(&c->t, s->loop, stream, tls, s->scratch, &undecided, conn_freed);
     conn_stall_limit(&c->t, s->limits.write_stall_ms);
     conn_deadline(&c->t, loop_now_ms(s->loop) + s->limits.header_timeout_ms);
+}
+
+static void accepted(void *arg, struct stream *stream)
+{
+    server_accept(arg, stream);
 }
 
 /* ---- http.h ---- */

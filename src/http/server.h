@@ -128,6 +128,8 @@ struct http_server {
 /* "Sun, 06 Nov 1994 08:49:37 GMT"; made once a second. */
 struct str server_date(struct http_server *s);
 void server_unref(struct http_server *s);
+/* Serves a connection that came by other ways than the listener; owns the stream from here on. */
+void server_accept(struct http_server *s, struct stream *stream);
 
 /* ---- exchange.c ---- */
 
