@@ -105,7 +105,7 @@ static struct str fault(struct job *j, const char *fmt, ...)
     va_start(ap, fmt);
     buf_vfmt(&b, fmt, ap);
     va_end(ap);
-    return b.failed ? STR("(message too long)") : buf_to_arena(&b, j->a);
+    return b.failed ? STR("(message too long)") : tree_text(j->a, &b);
 }
 
 /* NULL: the arena is full, or the value is nested deeper than depth_max. */

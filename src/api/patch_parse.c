@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The outer form of patch documents, and what fieldValidation wants to know of them. */
 #include "api/patch.h"
+#include "api/tree.h"
 #include "base/map.h"
 
 /* Kubernetes' name of the type that its decoder fills. */
@@ -18,7 +19,7 @@ struct walk {
 
 static void note(struct decode_notes *notes, const struct buf *path, bool unknown)
 {
-    struct str text = buf_to_arena(path, notes->arena);
+    struct str text = tree_text(notes->arena, path);
     if (unknown && notes->unknown.n < DECODE_NOTES_MAX)
         vec_push_arena(notes->arena, &notes->unknown, text);
     if (!unknown && notes->duplicate.n < DECODE_NOTES_MAX)

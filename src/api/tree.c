@@ -62,6 +62,14 @@ struct json *tree_object(struct arena *a, size_t n)
     return n && !v->object.v ? NULL : v;
 }
 
+struct json *tree_string(struct arena *a, struct str s)
+{
+    struct json *v = arena_try(a, 1, sizeof *v);
+    if (v)
+        *v = (struct json){.type = JSON_STRING, .string = s};
+    return v;
+}
+
 bool tree_edit_init(struct tree_edit *ed, struct arena *a, const struct json *from, size_t more)
 {
     size_t n = from ? from->object.n : 0;
@@ -175,6 +183,16 @@ struct json *tree_without_nulls(struct arena *a, struct json *v)
 
 /* ---- as Go says it ---- */
 
+struct str tree_text(struct arena *a, const struct buf *b)
+{
+    char *p = arena_try(a, b->n + 1, 1);
+    if (!p)
+        return STR("...");
+    if (b->n)
+        memcpy(p, b->p, b->n);
+    return str_n(p, b->n);
+}
+
 const char *tree_go_type(const struct json *v)
 {
     switch (v->type) {
@@ -251,5 +269,5 @@ struct str tree_go_text(struct arena *a, const struct json *v)
 {
     CLEANUP(buf_fini) struct buf b = BUF_INIT(TREE_GO_TEXT_MAX);
     go_text(&b, v);
-    return buf_to_arena(&b, a);
+    return tree_text(a, &b);
 }

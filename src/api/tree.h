@@ -43,8 +43,12 @@ struct json *tree_edit_done(struct tree_edit *ed);
 /* An array or object with room for n elements; NULL when the arena is full. */
 struct json *tree_array(struct arena *a, size_t n);
 struct json *tree_object(struct arena *a, size_t n);
+struct json *tree_string(struct arena *a, struct str s); /* not copied */
 /* v without null members, at any depth; v itself when it has none. NULL: the arena is full. */
 struct json *tree_without_nulls(struct arena *a, struct json *v);
+
+/* What b holds, on the arena; "..." when it does not fit there. */
+struct str tree_text(struct arena *a, const struct buf *b);
 
 /* Go's name of the type json values decode to: "map[string]interface {}". */
 const char *tree_go_type(const struct json *v);
