@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cmd/cmd.h"
 #include "http/http.h"
+#include "sched/sched.h"
 #include "server/front.h"
 
 struct process {
@@ -17,6 +18,8 @@ struct process {
     struct server *server;
     struct tls_context *tls, *kubelet_tls;
     struct http_server *http;
+    struct client *sched_client;
+    struct sched *sched;
     struct signal_watch term, intr;
     bool ending;
 };
@@ -69,6 +72,21 @@ static int open_server(struct process *p, struct err *e)
     return server_new(p->loop, &c, &p->server, e);
 }
 
+/* The user of a control loop inside this process. */
+static struct client *own_client(struct process *p, const char *user)
+{
+    struct str masters = STR("system:masters");
+    struct client_user u = {.name = str_z(user), .groups = {&masters, 1}};
+    return client_in_process(p->server, &u);
+}
+
+static void start_scheduler(struct process *p)
+{
+    p->sched_client = own_client(p, "system:kube-scheduler");
+    struct sched_config c = {.client = p->sched_client, .name = STR("default-scheduler")};
+    p->sched = sched_new(&c);
+}
+
 static int listen_http(struct process *p, struct err *e)
 {
     struct str address =
@@ -84,9 +102,8 @@ static void closed(void *arg)
     loop_stop(p->loop);
 }
 
-static void end(struct signal_watch *w)
+static void end(struct process *p)
 {
-    struct process *p = w->private_;
     if (p->ending)
         return;
     p->ending = true;
@@ -94,11 +111,20 @@ static void end(struct signal_watch *w)
     http_server_close(p->http, 1000, closed, p);
 }
 
+static void on_term(struct signal_watch *w)
+{
+    end(CONTAINER_OF(w, struct process, term));
+}
+
+static void on_intr(struct signal_watch *w)
+{
+    end(CONTAINER_OF(w, struct process, intr));
+}
+
 static void watch_signals(struct process *p)
 {
-    p->term.private_ = p->intr.private_ = p;
-    signal_watch_start(p->loop, &p->term, SIGTERM, end);
-    signal_watch_start(p->loop, &p->intr, SIGINT, end);
+    signal_watch_start(p->loop, &p->term, SIGTERM, on_term);
+    signal_watch_start(p->loop, &p->intr, SIGINT, on_intr);
     signal(SIGPIPE, SIG_IGN);
 }
 
@@ -106,6 +132,8 @@ static void close_all(struct process *p)
 {
     signal_watch_stop(&p->term);
     signal_watch_stop(&p->intr);
+    sched_free(p->sched);
+    client_free(p->sched_client);
     server_free(p->server);
     store_close(p->store);
     tls_context_free(p->tls);
@@ -131,6 +159,7 @@ static int run(int argc, char **argv)
     p.loop = loop_new(&e);
     if (!p.loop || open_tls(&p, &e) < 0 || open_server(&p, &e) < 0 || listen_http(&p, &e) < 0)
         return complain(&e, NULL);
+    start_scheduler(&p);
     watch_signals(&p);
     log_info("server", "serving on https://%s:%lld", p.c.bind_address, (long long)p.c.port);
     loop_run(p.loop);

@@ -30,6 +30,7 @@ struct role {
 struct supervisor {
     struct arena arena;
     const struct cluster *c;
+    const char *exe; /* this program */
     struct loop *loop;
     struct role roles[2]; /* server, agent */
     size_t n_roles;
@@ -82,7 +83,7 @@ static void role_start(struct role *r)
     struct supervisor *s = r->s;
     struct err e = ERR_INIT(&s->arena);
     CLEANUP(close_fd) int log = open_log(s, r->name);
-    const char *argv[] = {"/proc/self/exe", r->name, "--data-dir", s->c->dir, NULL};
+    const char *argv[] = {s->exe, r->name, "--data-dir", s->c->dir, NULL};
     struct spawn how = {
         .argv = argv,
         .fds = {-1, log, log},
@@ -111,9 +112,8 @@ static void kill_all(struct timer *t)
             child_kill(&s->roles[i].child, SIGKILL);
 }
 
-static void end(struct signal_watch *w)
+static void end(struct supervisor *s)
 {
-    struct supervisor *s = w->private_;
     if (s->ending)
         return;
     s->ending = true;
@@ -126,6 +126,16 @@ static void end(struct signal_watch *w)
     maybe_done(s);
 }
 
+static void on_term(struct signal_watch *w)
+{
+    end(CONTAINER_OF(w, struct supervisor, term));
+}
+
+static void on_intr(struct signal_watch *w)
+{
+    end(CONTAINER_OF(w, struct supervisor, intr));
+}
+
 /* The supervisor's life: until a signal has ended it. */
 static int supervisor_run(const struct cluster *c, bool with_agent, struct err *e)
 {
@@ -134,12 +144,14 @@ static int supervisor_run(const struct cluster *c, bool with_agent, struct err *
     s.loop = loop_new(e);
     if (!s.loop)
         return -(int)e->code;
+    char exe[4096];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    s.exe = arena_str(&s.arena, n > 0 ? str_n(exe, (size_t)n) : STR("/proc/self/exe")).p;
     int rc = pid_write(c, "supervisor", (int)getpid(), e);
     if (rc < 0)
         return rc;
-    s.term.private_ = s.intr.private_ = &s;
-    signal_watch_start(s.loop, &s.term, SIGTERM, end);
-    signal_watch_start(s.loop, &s.intr, SIGINT, end);
+    signal_watch_start(s.loop, &s.term, SIGTERM, on_term);
+    signal_watch_start(s.loop, &s.intr, SIGINT, on_intr);
     for (size_t i = 0; i < s.n_roles; i++) {
         s.roles[i] = (struct role){.name = names[i], .s = &s};
         role_start(&s.roles[i]);

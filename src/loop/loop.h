@@ -77,7 +77,7 @@ void loop_post(struct loop *l, struct task *t, void (*fn)(struct task *t));
 struct work {
     void (*run)(struct work *w);  /* on a worker thread; must not touch the loop's state */
     void (*done)(struct work *w); /* on the loop, exactly once; *w may be freed in it */
-    void *private_;
+    void *private_; /* private */
     struct loop *loop; /* private */
 };
 
@@ -94,7 +94,7 @@ struct resolve {
     int error;                     /* 0 or -enum err_code */
     char addresses[8][46];
     size_t n;
-    void *private_;
+    void *private_; /* private */
 };
 /* Resolves host through the system's resolver on the worker pool. */
 void loop_resolve(struct loop *l, struct resolve *r, struct str host,
@@ -149,7 +149,7 @@ void listener_close(struct listener *ls);
 struct connect {
     /* s is NULL on failure, with error a negative errno (-ETIMEDOUT when time ran out). */
     void (*fn)(struct connect *c, struct stream *s, int error);
-    void *private_;
+    void *private_; /* private */
     struct timer timer;   /* private */
     struct loop *loop;    /* private */
 };
@@ -176,7 +176,7 @@ void udp_close(struct udp *u);
 struct fd_watch {
     void (*fn)(struct fd_watch *w, bool readable, bool writable);
     int fd;
-    void *private_;
+    void *private_; /* private */
     struct loop *loop; /* private */
 };
 /* Level-triggered. Makes fd non-blocking. A zeroed watch is a valid stopped one; starting again
@@ -193,7 +193,7 @@ struct child {
     /* Exit status, or 128 + signal. Exactly once after a successful loop_spawn. */
     void (*exited)(struct child *c, int status);
     int pid;
-    void *private_;
+    void *private_; /* private */
     struct loop *loop; /* private */
 };
 
@@ -216,7 +216,7 @@ void child_kill(struct child *c, int signal);
 
 struct signal_watch {
     void (*fn)(struct signal_watch *w);
-    void *private_;
+    void *private_; /* private */
     struct loop *loop; /* private */
 };
 /* A zeroed watch is a valid stopped one. */
