@@ -208,6 +208,7 @@ struct http_client_config {
 };
 struct http_client *http_client_new(struct loop *l, const struct http_client_config *c);
 void http_client_free(struct http_client *c); /* aborts what is in flight, without callbacks */
+struct loop *http_client_loop(const struct http_client *c);
 
 struct http_call_ops {
     void (*head)(void *arg, int status, const struct http_headers *headers); /* may be NULL */

@@ -17,6 +17,7 @@
 #include "http/conn.h"
 #include "http/http1.h"
 #include "http/http2.h"
+#include "http/raw.h"
 
 enum {
     EXCHANGES_SPARE_MAX = 32,        /* freed ones kept for reuse, each with a few KiB */
@@ -163,12 +164,5 @@ void serve1_recheck(struct server_conn *c);
  * request, unless it is still being looked at; then it comes by ops->read. */
 void serve1_switch(struct http_exchange *x, int status, const struct http_headers *headers,
                    struct buf *ret_rest);
-
-/* ---- raw.c ---- */
-
-/* Takes a connection over. The bytes of `rest` are delivered first; it is emptied. c: NULL for one
- * that broke already: the end is all it tells. */
-struct http_raw *raw_new(struct loop *l, struct conn *c, struct buf *rest,
-                         const struct http_raw_ops *ops, void *arg);
 
 #endif

@@ -171,7 +171,8 @@ static void set_limits(SSL_CTX *ctx)
     must(SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
     must(SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
                                        "TLS_CHACHA20_POLY1305_SHA256") == 1);
-    must(SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") == 1);
+    char groups[] = "X25519:P-256:P-384"; /* OpenSSL's macro casts const away */
+    must(SSL_CTX_set1_groups_list(ctx, groups) == 1);
 }
 
 static int set_server(struct tls_context *t, const struct tls_config *c, struct err *e)
@@ -260,6 +261,11 @@ struct tls *tls_new(struct tls_context *c, struct str server_name)
     else
         SSL_set_connect_state(t->ssl);
     return t;
+}
+
+void tls_offer_http1(struct tls *t)
+{
+    SSL_set_alpn_protos(t->ssl, (const unsigned char *)"\x08http/1.1", 9);
 }
 
 void tls_free(struct tls *t)

@@ -20,6 +20,8 @@ enum { TLS_RECORD_BYTES_MAX = 16384 };
  * or when it is not verified. NULL when memory is out or the name is malformed. */
 struct tls *tls_new(struct tls_context *t, struct str server_name);
 void tls_free(struct tls *t); /* NULL allowed */
+/* A client that needs HTTP/1.1 on this connection, for an upgrade; before the handshake. */
+void tls_offer_http1(struct tls *t);
 
 /* Bytes from the peer; they must stay valid until tls_read has returned 0 or an error. */
 void tls_feed(struct tls *t, struct str bytes);
