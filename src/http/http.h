@@ -142,20 +142,39 @@ void http_end(struct http_exchange *x); /* frees the exchange */
 void http_reset(struct http_exchange *x);
 
 /* ---- upgraded byte channels (exec, attach, port-forward) ----
- * A mux carries numbered channels over one upgraded connection: WebSocket with the Kubernetes
- * channel byte, or SPDY/3.1 streams. Both look the same from here. */
+ * A mux carries channels over one upgraded connection. Three ways to travel look the same from
+ * here:
+ *   - WebSocket with the Kubernetes channel byte: channel.k8s.io and v4.channel.k8s.io, their
+ *     base64 forms, and v5.channel.k8s.io, in which a client can half-close (message 255, n),
+ *   - SPDY/3.1 streams (Upgrade: SPDY/3.1, versions by X-Stream-Protocol-Version),
+ *   - SPDY/3.1 inside WebSocket messages (subprotocol "SPDY/3.1+portforward.k8s.io").
+ *
+ * Behaviour follows k8s.io/streaming and moby/spdystream. One thing their clients demand of a SPDY
+ * server: they read no stream before the server has accepted all that they open, and stop reading
+ * the connection when much arrives for one that they do not read yet. So write nothing before the
+ * last expected stream is open (exec: error, and stdin, stdout, stderr, resize as asked for).
+ *
+ * A mux belongs to one loop; its callbacks come from that loop and, but for that first `open`,
+ * never from inside a call of the user. All calls on a mux are allowed until `closed` has returned;
+ * those on a channel that is not open have no effect. */
 
 struct http_mux;
 struct http_mux_ops {
-    /* SPDY: the client opened a stream with these headers ("streamtype", "port", "requestid").
-     * WebSocket: called once for each channel the protocol defines. Return the caller's own
-     * non-negative id for the channel, or -1 to refuse. */
+    /* SPDY: the peer opened a stream with these headers ("streamtype", "port", "requestid");
+     * channel is its stream id. WebSocket: asked inside http_upgrade (or before `up`) for 0, 1,
+     * 2, ... until the first refusal, with no headers. Return the caller's own id for the channel
+     * (non-negative, not in use), or -1 to refuse. */
     int (*open)(void *arg, const struct http_headers *headers, int channel);
+    /* Bytes of a channel, in order, in pieces of any size. */
     void (*data)(void *arg, int channel, struct str bytes);
-    /* The peer sends no more on this channel (half close: FIN, or CLOSE in v5). */
+    /* The peer sends no more on this channel (FIN, a reset, or CLOSE in v5). */
     void (*half_closed)(void *arg, int channel);
+    /* SPDY: both sides have ended the channel, or one has reset it; its id is free again. May be
+     * NULL. */
+    void (*gone)(void *arg, int channel);
+    /* Something that was queued has gone: go on where writing stopped. May be NULL. */
     void (*drained)(void *arg);
-    /* The connection is gone. The mux is freed after this returns. */
+    /* The connection is gone, or http_mux_close is done. The mux is freed after this returns. */
     void (*closed)(void *arg);
 };
 
@@ -165,14 +184,26 @@ enum http_mux_kind http_upgrade_wanted(const struct http_request *r);
 /* Accepts the upgrade with the first of `protocols` (NULL-terminated, best first) that the client
  * offers in Sec-WebSocket-Protocol or X-Stream-Protocol-Version; an offer of none is accepted as
  * "" where allow_none. Answers 101 and hands over the connection, or responds 400/403 and returns
- * NULL. ret_protocol: what was agreed. */
+ * NULL. Either way the exchange is gone. ret_protocol: what was agreed, one of `protocols` or
+ * "". ops must outlive the mux. */
 struct http_mux *http_upgrade(struct http_exchange *x, const char *const *protocols,
                               bool allow_none, const struct http_mux_ops *ops, void *arg,
                               struct str *ret_protocol);
-size_t http_mux_write(struct http_mux *m, int channel, struct str bytes); /* returns bytes queued */
+/* Returns the bytes queued for this channel and the connection: stop above a bound of your own and
+ * go on in `drained`. An empty write is an empty message on WebSocket, with which upstream's
+ * servers greet, and nothing on SPDY. */
+size_t http_mux_write(struct http_mux *m, int channel, struct str bytes);
+/* Ends our side of the channel. WebSocket has no way to say so from server to client. */
 void http_mux_half_close(struct http_mux *m, int channel);
+/* SPDY: gives the channel up in both directions; `gone` is called. */
+void http_mux_reset(struct http_mux *m, int channel);
+/* SPDY, mostly a client's: opens a channel under the caller's own id, which is not in use. Fails
+ * when the connection is going away or has too many. What is written at once waits for the peer's
+ * consent. */
+int http_mux_open(struct http_mux *m, const struct http_headers *headers, int channel) MUST_USE;
 void http_mux_pause(struct http_mux *m, bool paused); /* stop reading from the peer */
-void http_mux_close(struct http_mux *m); /* flushes, then closes; `closed` is called */
+/* Ends all channels, sends what is queued (for at most 10 s), then closes; `closed` is called. */
+void http_mux_close(struct http_mux *m);
 
 /* Hands over the raw byte stream after a 101 (server) for a transparent proxy. headers are written
  * as they are (connection and upgrade included). What was read beyond the request comes as the
@@ -222,6 +253,19 @@ struct http_call *http_call(struct http_client *c, struct str method, struct str
                             int64_t timeout_ms, const struct http_call_ops *ops, void *arg);
 void http_call_cancel(struct http_call *c); /* no callback comes any more */
 void http_call_pause(struct http_call *c, bool paused);
+/* The client's side of a mux: asks for the upgrade and calls `up` once, with the mux and what was
+ * agreed, or with NULL and the error (a refusal by the server has the code of its status). With
+ * WebSocket, ops->open is asked for channels as in a server. protocols and ops must outlive the
+ * call and the mux. */
+struct http_mux_call;
+struct http_mux_call *http_mux_call(struct http_client *c, enum http_mux_kind kind,
+                                    struct str target, const struct http_headers *headers,
+                                    const char *const *protocols, const struct http_mux_ops *ops,
+                                    void *arg,
+                                    void (*up)(void *arg, struct http_mux *m, struct str protocol,
+                                               const struct err *error));
+void http_mux_call_cancel(struct http_mux_call *c); /* before `up`; no callback comes any more */
+
 /* Request with `Upgrade`: on 101 `upgraded` gives the raw channel (then only raw ops are used),
  * otherwise head/data/done report the plain response. */
 struct http_call *http_call_upgrade(struct http_client *c, struct str method, struct str target,

@@ -132,6 +132,11 @@ int spdy_feed(struct spdy *c, struct str bytes) MUST_USE;
 struct spdy_stream *spdy_open(struct spdy *c, const struct http_headers *headers, void *user);
 /* Returns the bytes held back after the call. Nothing is taken after spdy_fin. */
 size_t spdy_write(struct spdy *c, struct spdy_stream *s, struct str bytes);
+/* Bytes held back at present. */
+static inline size_t spdy_held(const struct spdy_stream *s)
+{
+    return s->pending.n;
+}
 /* Half close, after what was written. The stream may be gone when this returns. */
 void spdy_fin(struct spdy *c, struct spdy_stream *s);
 /* Ends both directions at once; the stream is gone when this returns. */
