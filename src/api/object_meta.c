@@ -98,6 +98,17 @@ static void check_finalizers(struct validation *v, const struct field_path *p,
                       "finalizer orphan and foregroundDeletion cannot be both set");
 }
 
+/* Finalizers of built-in kinds carry a domain, but for those that are part of the API. */
+static void check_finalizer_domains(struct validation *v, const struct field_path *p,
+                                    const struct str_list *l)
+{
+    for (size_t i = 0; !v->is_custom && i < l->n; i++)
+        if (str_index(l->v[i], '/') < 0 && !str_eq(l->v[i], STR("kubernetes")) &&
+            !str_eq(l->v[i], STR("orphan")) && !str_eq(l->v[i], STR("foregroundDeletion")))
+            fault_invalid(v, AT_INDEX(p, i), bad_str(l->v[i]),
+                          "name is neither a standard finalizer name nor is it fully qualified");
+}
+
 static void check_no_new_finalizers(struct validation *v, const struct field_path *p,
                                     const struct str_list *now, const struct str_list *old)
 {
@@ -191,6 +202,7 @@ void check_object_meta(struct validation *v, const struct field_path *p,
     check_owners(v, AT(p, "ownerReferences"), m);
     check_finalizers(v, AT(p, "finalizers"), &m->finalizers);
     check_managed_fields(v, AT(p, "managedFields"), m);
+    check_finalizer_domains(v, AT(p, "finalizers"), &m->finalizers);
 }
 
 static void check_immutable_time(struct validation *v, const struct field_path *p, struct wall now,
@@ -237,6 +249,7 @@ void check_object_meta_update(struct validation *v, const struct field_path *p,
     check_annotations(v, AT(p, "annotations"), &m->annotations);
     check_owners(v, AT(p, "ownerReferences"), m);
     check_managed_fields(v, AT(p, "managedFields"), m);
+    check_finalizer_domains(v, AT(p, "finalizers"), &m->finalizers);
 }
 
 /* ---- label selectors ---- */

@@ -39,6 +39,11 @@ bool resource_is_extended(struct str name)
     return format_ok(FORMAT_LABEL_KEY, str_n(text, (size_t)n));
 }
 
+bool resource_is_pod_level(struct str name)
+{
+    return str_eq(name, STR("cpu")) || str_eq(name, STR("memory")) || resource_is_hugepages(name);
+}
+
 static bool is_quota_hugepages(struct str name)
 {
     return resource_is_hugepages(name) ||
@@ -129,7 +134,7 @@ bool check_pod_resource_name(struct validation *v, const struct field_path *p, s
     static const char *const supported[] = {"cpu", "hugepages-", "memory", NULL};
     if (!check_resource_name(v, p, name))
         return false;
-    if (str_eq(name, STR("cpu")) || str_eq(name, STR("memory")) || resource_is_hugepages(name))
+    if (resource_is_pod_level(name))
         return true;
     fault_not_supported(v, p, bad_str(name), supported);
     return false;
@@ -336,8 +341,7 @@ static struct quantity_map pod_level(struct arena *a, const struct quantity_map 
     enum { POD_RESOURCES_MAX = 32 };
     struct quantity_map ret = {0};
     for (size_t i = 0; i < m->n && ret.n < POD_RESOURCES_MAX; i++)
-        if (resource_is_hugepages(m->v[i].key) || str_eq(m->v[i].key, STR("cpu")) ||
-            str_eq(m->v[i].key, STR("memory")))
+        if (resource_is_pod_level(m->v[i].key))
             *list_add(a, &ret) = m->v[i];
     return ret;
 }

@@ -14,6 +14,8 @@ bool resource_is_native(struct str name);
 bool resource_is_hugepages(struct str name);
 /* May requests and limits differ? Not for huge pages and for what is not native. */
 bool resource_overcommits(struct str name);
+/* Can a pod as a whole ask for it? */
+bool resource_is_pod_level(struct str name);
 /* "example.com/gpu": counted in whole units, defined by a device plugin. */
 bool resource_is_extended(struct str name);
 /* A name that quotas know by themselves: "pods", "requests.cpu", ... */

@@ -138,7 +138,7 @@ static int check_requirement(struct lexer *l, struct label_requirement *r, struc
                       "for 'Gt', 'Lt' operators, the value must be an integer");
     for (size_t i = 0; i < r->values.n; i++)
         check_joined(&v, AT_KEY(AT_INDEX(values, i), r->key), r->values.v[i], FORMAT_LABEL_VALUE);
-    return validation_faults(&v) ? requirement_error(&v, e) : 0;
+    return v.faults ? requirement_error(&v, e) : 0;
 }
 
 #define UNEXPECTED(e, text, what)                                                                  \
@@ -233,7 +233,7 @@ static int parse_requirement(struct lexer *l, struct label_requirement *r, struc
         return UNEXPECTED(e, text, "identifier");
     r->key = text;
     check_joined(&v, NULL, text, FORMAT_LABEL_KEY);
-    if (validation_faults(&v))
+    if (v.faults)
         return requirement_error(&v, e);
     if (negated || peek_name(l) == TOK_END || peek_name(l) == TOK_COMMA) {
         r->op = negated ? LABEL_NOT_EXISTS : LABEL_EXISTS;

@@ -204,6 +204,7 @@ static void fault(struct validation *v, const struct field_path *p, const char *
                   const char *word, const struct bad_value *bad, const char *fmt, va_list ap)
 {
     CLEANUP(buf_fini) struct buf b = BUF_INIT(FAULT_TEXT_MAX);
+    v->faults++;
     if (v->text_used > VALIDATION_TEXT_MAX)
         return;
     buf_z(&b, word);

@@ -32,7 +32,9 @@ struct validation {
     struct arena *arena;
     struct err *err;        /* causes go here; may be the caller's, with causes in it */
     bool is_update;         /* an old object exists */
+    bool is_custom;         /* a custom resource: finalizers may be any label key */
     struct str subresource; /* "" for the object itself; "status", "resize", ... */
+    uint32_t faults;        /* found so far; more than the causes when those are too many */
     size_t text_used;       /* private */
 };
 
@@ -160,11 +162,6 @@ void fault_internal(struct validation *v, const struct field_path *p, const char
 /* Was the key in the set? It is afterwards. The set borrows the key. */
 bool seen_before(struct map *set, struct str key);
 
-/* Causes so far. */
-static inline uint32_t validation_faults(const struct validation *v)
-{
-    return v->err->cause_count;
-}
 /* The causes on one line: "path: message", or "[a, b]" for several; equal ones once. */
 struct str validation_text(struct validation *v);
 /* 0 when there is no cause. Otherwise sets code (ERR_INVALID), message and details as
