@@ -456,6 +456,7 @@ void conn_finish(struct conn *c)
         return;
     c->finishing = true;
     c->deadline = INT64_MAX;
+    c->stall_ms = MIN(c->stall_ms, (int64_t)CONN_FINISH_STALL_MS);
     send_waiting(c);
     after_output(c);
 }

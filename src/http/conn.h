@@ -26,10 +26,11 @@
 #include "http/tls.h"
 
 enum {
-    CONN_STEP = 64 * 1024,      /* plaintext encrypted and handed to the kernel at a time */
-    CONN_SMALL = 32 * 1024,     /* parts below are gathered, larger ones are sent in place */
-    CONN_LINGER_MS = 1000,      /* after our last byte, for the peer to read it */
-    CONN_SPARE_MAX = 64 * 1024, /* scratch memory that is kept between uses */
+    CONN_STEP = 64 * 1024,        /* plaintext encrypted and handed to the kernel at a time */
+    CONN_SMALL = 32 * 1024,       /* parts below are gathered, larger ones are sent in place */
+    CONN_LINGER_MS = 1000,        /* after our last byte, for the peer to read it */
+    CONN_FINISH_STALL_MS = 30000, /* a peer that takes nothing keeps no closing connection */
+    CONN_SPARE_MAX = 64 * 1024,   /* scratch memory that is kept between uses */
 };
 
 struct conn;

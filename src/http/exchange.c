@@ -31,10 +31,12 @@ void exchange_free(struct http_exchange *x)
     struct http_server *s = x->server;
     list_remove(&x->link);
     tls_identity_unref(x->identity);
-    if (x->request.http2)
+    if (x->request.http2) {
         http2_stream_fini(&x->two);
-    else
+    } else {
+        s->bodies -= x->one.body.n;
         buf_fini(&x->one.body);
+    }
     if (s->spare_count < EXCHANGES_SPARE_MAX && x->arena.used <= EXCHANGE_SPARE_BYTES) {
         arena_reset(&x->arena);
         list_push_front(&s->spare, &x->link);

@@ -3,6 +3,7 @@
 
 const struct http_limits http_limits_default = {
     .body_bytes_max = MIB(3) + KIB(64),
+    .bodies_bytes_max = MIB(256),
     .header_bytes_max = KIB(64),
     .header_count_max = 200,
     .connections_max = 10000,

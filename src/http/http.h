@@ -78,6 +78,8 @@ struct http_request {
 
 struct http_limits {
     size_t body_bytes_max;        /* 413 beyond; default 3 MiB + 64 KiB */
+    size_t bodies_bytes_max;      /* request bodies held at a time by all connections together, 503
+                                     beyond; default 256 MiB */
     size_t header_bytes_max;      /* 431 beyond; default 64 KiB... whole header block */
     uint32_t header_count_max;    /* default 200 */
     uint32_t connections_max;     /* accepted beyond are closed at once; default 10000 */

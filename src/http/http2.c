@@ -18,9 +18,10 @@ struct http2 {
     bool dead;      /* abandoned */
     bool receiving; /* inside nghttp2: http2_pump has to wait */
     bool sending;
-    bool dispatching; /* events are being looked after */
-    size_t streams;   /* open ones */
-    size_t bodies;    /* bytes of request bodies held */
+    bool dispatching;   /* events are being looked after */
+    size_t streams;     /* open ones */
+    size_t bodies;      /* bytes of request bodies held by open streams */
+    size_t *all_bodies; /* the same of the whole server */
     size_t bodies_max;
     size_t pending; /* bytes queued on all streams */
     int64_t now_ms;
@@ -69,6 +70,7 @@ static int begin_headers(nghttp2_session *session, const nghttp2_frame *frame, v
     }
     s->id = frame->hd.stream_id;
     s->session = h;
+    s->bodies = h->all_bodies;
     buf_init(&s->body, h->limits->body_bytes_max);
     buf_init(&s->out, STREAM_OUT_MAX);
     h->streams++;
@@ -196,14 +198,29 @@ static int frame_received(nghttp2_session *session, const nghttp2_frame *frame, 
     return 0;
 }
 
+static void drop_body(struct http2_stream *s)
+{
+    if (s->bodies)
+        *s->bodies -= s->body.n;
+    buf_fini(&s->body);
+}
+
 static void refuse_body(struct http2_stream *s, int status)
 {
     s->session->bodies -= s->body.n;
-    buf_fini(&s->body);
-    if (!s->refused && !s->delivered) {
-        s->refused = status;
-        request_due(s);
-    }
+    drop_body(s);
+    s->refused = status;
+    request_due(s);
+}
+
+/* Status with which a body that grows by n is refused, or 0. */
+static int body_over_limit(const struct http2_stream *s, size_t n)
+{
+    const struct http2 *h = s->session;
+    if (n > h->limits->body_bytes_max - s->body.n)
+        return 413;
+    bool room = n <= h->bodies_max - h->bodies && *h->all_bodies + n <= h->limits->bodies_bytes_max;
+    return room ? 0 : 503;
 }
 
 static int data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
@@ -216,12 +233,14 @@ static int data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const
     (void)nghttp2_session_consume_connection(session, n);
     if (!s || s->refused || s->delivered)
         return 0; /* the stream's window shuts: no more of this body is wanted */
-    if (n > h->limits->body_bytes_max - s->body.n || n > h->bodies_max - h->bodies) {
-        refuse_body(s, n > h->limits->body_bytes_max - s->body.n ? 413 : 503);
+    int refused = body_over_limit(s, n);
+    if (refused) {
+        refuse_body(s, refused);
         return 0;
     }
     buf_add(&s->body, data, n);
     h->bodies += n;
+    *h->all_bodies += n;
     (void)nghttp2_session_consume_stream(session, id, n);
     return 0;
 }
@@ -417,7 +436,7 @@ void http2_goaway(struct http2 *h)
 
 void http2_stream_fini(struct http2_stream *s)
 {
-    buf_fini(&s->body);
+    drop_body(s);
     buf_fini(&s->out);
 }
 
@@ -590,12 +609,14 @@ static void submit_settings(struct http2 *h)
                                                HTTP2_CONNECTION_WINDOW) == 0);
 }
 
-struct http2 *http2_new(const struct http_limits *limits, const struct http2_ops *ops, void *arg)
+struct http2 *http2_new(const struct http_limits *limits, size_t *bodies,
+                        const struct http2_ops *ops, void *arg)
 {
     struct http2 *h = xcalloc(1, sizeof *h);
     h->limits = limits;
     h->ops = ops;
     h->arg = arg;
+    h->all_bodies = bodies;
     h->bodies_max = MAX(limits->body_bytes_max * 4, (size_t)HTTP2_BODIES_MIN);
     h->frames_left = HTTP2_IDLE_FRAMES_BURST;
     list_init(&h->ready);

@@ -48,6 +48,7 @@ struct http2_stream {
     bool in_order;  /* closed without error */
     bool notify;    /* ops->drained is due */
     size_t header_bytes;
+    size_t *bodies; /* http2_new's */
     struct buf body;
     struct buf out; /* [out_at, out.n) is left */
     size_t out_at;
@@ -74,8 +75,11 @@ struct http2_ops {
     bool (*blocked)(void *arg);
 };
 
-/* limits and ops must outlive the session. Queues our SETTINGS; call http2_pump. */
-struct http2 *http2_new(const struct http_limits *limits, const struct http2_ops *ops, void *arg);
+/* limits and ops must outlive the session. bodies: bytes of request bodies that all connections of
+ * the server hold together, kept up to date here and bounded by limits->bodies_bytes_max. Queues
+ * our SETTINGS; call http2_pump. */
+struct http2 *http2_new(const struct http_limits *limits, size_t *bodies,
+                        const struct http2_ops *ops, void *arg);
 /* Calls nothing back; streams still open are the user's to free. */
 void http2_free(struct http2 *h);
 /* Forgets all streams; from now on nothing is called back and nothing is written. */
@@ -108,7 +112,8 @@ void http2_respond(struct http2_stream *s, int status, const struct http_header 
 size_t http2_write(struct http2_stream *s, const struct str *parts, size_t n_parts, bool fin);
 /* Resets the stream. code: an HTTP/2 error code, 0 none, 2 internal, 8 cancel, 11 calm down. */
 void http2_reset(struct http2_stream *s, uint32_t code);
-/* Frees what the stream holds, its request's body included: after ops->closed or http2_abandon. */
+/* Frees what the stream holds, its request's body included: after ops->closed or http2_abandon, and
+ * even after http2_free. */
 void http2_stream_fini(struct http2_stream *s);
 /* Says that no new requests are taken; those under way go on. */
 void http2_goaway(struct http2 *h);

@@ -271,7 +271,12 @@ static void take_body(struct server_conn *c, struct http_exchange *x, struct str
 {
     struct str piece;
     int refused = http1_body_next(&x->one.decoder, data, &piece);
-    buf_str(&x->one.body, piece);
+    if (!refused && c->server->bodies + piece.n > limits(c)->bodies_bytes_max)
+        refused = 503;
+    size_t before = x->one.body.n;
+    if (!refused)
+        buf_str(&x->one.body, piece);
+    c->server->bodies += x->one.body.n - before;
     if (!refused && x->one.body.failed)
         refused = 413;
     if (refused) {

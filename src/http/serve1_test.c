@@ -302,6 +302,10 @@ static void oversize_bodies(void **state)
     memcpy(body + n, "ff\r\n", 4);
     memset(body + n + 4, 'x', 200);
     refused(&limits, body, "HTTP/1.1 413 ");
+    limits.bodies_bytes_max = 50; /* of all connections */
+    body[n] = '4';
+    refused(&limits, body, "HTTP/1.1 503 ");
+    limits.bodies_bytes_max = 100;
     start_with(&limits);
     peer_send_z(&p, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
     memset(body, 'y', 100);

@@ -281,10 +281,9 @@ void serve2_start(struct server_conn *c, struct str first)
     c->protocol = PROTOCOL_2;
     c->wire = &wire;
     c->t.ops = &ops;
-    c->two = http2_new(limits(c), &session_ops, c);
+    c->two = http2_new(limits(c), &c->server->bodies, &session_ops, c);
     http2_pump(c->two);
-    c->two_deadline = INT64_MAX;
-    look_by(c, loop_now_ms(c->t.loop) + limits(c)->header_timeout_ms);
+    rest(c);
     if (first.n)
         received(&c->t, first);
 }

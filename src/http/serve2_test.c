@@ -371,6 +371,19 @@ static void bodies_held_have_a_limit(void **state)
         refused += cl.replies[i].status == 503;
     assert_true(refused < 20);
     client_stop();
+    struct http_limits limits = http_limits_default;
+    limits.bodies_bytes_max = 50000; /* of all connections */
+    client_start(&limits);
+    struct reply *fits = ask("POST", "/echo", 40000);
+    expect_all_closed();
+    struct reply *large = ask("POST", "/echo", 60000);
+    expect_all_closed();
+    struct reply *again = ask("POST", "/echo", 40000); /* what was held has been given back */
+    expect_all_closed();
+    assert_int_equal(fits->status, 200);
+    assert_int_equal(large->status, 503);
+    assert_int_equal(again->status, 200);
+    client_stop();
 }
 
 static void heads_have_a_limit(void **state)

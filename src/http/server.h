@@ -114,6 +114,7 @@ struct http_server {
     struct list conns;
     uint32_t conn_count;
     uint32_t refs; /* connections, exchanges, and one until it is closed */
+    size_t bodies; /* bytes of request bodies held */
     struct list spare;
     uint32_t spare_count;
     bool closing;

@@ -16,15 +16,23 @@ struct tls {
     SSL *ssl;
     struct str in;   /* ciphertext not yet pulled */
     struct buf *out; /* where ciphertext goes during a call */
+    const char *failure;
 };
+
+/* The newest error of OpenSSL's queue, which is left empty. */
+static const char *take_reason(const SSL *ssl)
+{
+    unsigned long code = ERR_peek_last_error();
+    ERR_clear_error();
+    if (ssl && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+        return X509_verify_cert_error_string(SSL_get_verify_result(ssl));
+    const char *reason = code ? ERR_reason_error_string(code) : NULL;
+    return reason ? reason : "unknown TLS error";
+}
 
 const char *tls_failure(const struct tls *t)
 {
-    unsigned long code = ERR_peek_last_error();
-    if (t && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED)
-        return X509_verify_cert_error_string(SSL_get_verify_result(t->ssl));
-    const char *reason = code ? ERR_reason_error_string(code) : NULL;
-    return reason ? reason : "unknown TLS error";
+    return t->failure;
 }
 
 /* ---- the BIO between OpenSSL and struct tls ---- */
@@ -80,9 +88,7 @@ static BIO *new_bio(struct tls *t)
 
 static int fail(struct err *e, const char *what)
 {
-    int n = err_set(e, ERR_BAD_REQUEST, "%s: %s", what, tls_failure(NULL));
-    ERR_clear_error();
-    return n;
+    return err_set(e, ERR_BAD_REQUEST, "%s: %s", what, take_reason(NULL));
 }
 
 static BIO *pem_bio(struct str pem)
@@ -294,6 +300,14 @@ void tls_feed(struct tls *t, struct str bytes)
     t->in = bytes;
 }
 
+/* SSL_get_error wants the error queue empty before the call; it hardly ever is not. */
+static void begin_call(struct tls *t, struct buf *out)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+    t->out = out;
+}
+
 static int read_failure(struct tls *t, int n)
 {
     switch (SSL_get_error(t->ssl, n)) {
@@ -302,6 +316,7 @@ static int read_failure(struct tls *t, int n)
     default: break;
     }
     bool plain = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_HTTP_REQUEST;
+    t->failure = take_reason(t->ssl);
     return plain ? -ERR_BAD_REQUEST : -ERR_IO;
 }
 
@@ -310,8 +325,7 @@ ssize_t tls_read(struct tls *t, struct buf *out, char *to, size_t room)
     /* Spares the call that would only find nothing there. */
     if (t->in.n == 0 && tls_ready(t) && !SSL_has_pending(t->ssl))
         return 0;
-    ERR_clear_error();
-    t->out = out;
+    begin_call(t, out);
     int n = SSL_read(t->ssl, to, (int)MIN(room, (size_t)INT32_MAX));
     t->out = NULL;
     return n > 0 ? n : read_failure(t, n);
@@ -319,20 +333,20 @@ ssize_t tls_read(struct tls *t, struct buf *out, char *to, size_t room)
 
 bool tls_write(struct tls *t, struct buf *out, struct str plain)
 {
-    ERR_clear_error();
-    t->out = out;
     size_t written = 0;
-    int good = plain.n == 0 || SSL_write_ex(t->ssl, plain.p, plain.n, &written);
+    begin_call(t, out);
+    bool good = plain.n == 0 || SSL_write_ex(t->ssl, plain.p, plain.n, &written) == 1;
     t->out = NULL;
-    return good && written == plain.n;
+    if (!good)
+        t->failure = take_reason(t->ssl);
+    return good;
 }
 
 void tls_close_notify(struct tls *t, struct buf *out)
 {
     if (!tls_ready(t))
         return;
-    ERR_clear_error();
-    t->out = out;
+    begin_call(t, out);
     (void)SSL_shutdown(t->ssl);
     t->out = NULL;
 }

@@ -32,8 +32,7 @@ void tls_feed(struct tls *t, struct str bytes);
 ssize_t tls_read(struct tls *t, struct buf *out, char *to, size_t room) MUST_USE;
 bool tls_ready(const struct tls *t);    /* the handshake is complete */
 bool tls_is_http2(const struct tls *t); /* agreed by ALPN */
-/* Why tls_read or tls_write failed, for logs and errors: static text, asked for before any other
- * TLS call. t may be NULL. */
+/* Why tls_read or tls_write failed, for logs and errors: static text. */
 const char *tls_failure(const struct tls *t);
 
 /* Appends records with the plaintext to out. Only when tls_ready. False: failed. */

@@ -184,7 +184,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     limits.body_bytes_max = 5000;
     struct connection c = {.in = &in};
     list_init(&c.live);
-    c.h = http2_new(&limits, &ops, &c);
+    limits.bodies_bytes_max = 20000;
+    size_t bodies = 0;
+    c.h = http2_new(&limits, &bodies, &ops, &c);
     http2_pump(c.h);
     uint8_t how = fuzz_byte(&in);
     struct buf b = BUF_INIT(MIB(1));
@@ -215,6 +217,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         free_exchange(&c, x);
     }
     http2_free(c.h);
+    must(bodies == 0);
     buf_fini(&b);
     return 0;
 }
