@@ -148,30 +148,52 @@ static void names(void **state)
     tls_context_free(ct);
 }
 
-/* Runs a handshake in memory. True: both sides are ready. */
-static bool handshake(struct tls *a, struct tls *b)
+/* Feeds what waits in `from`, in pieces of step bytes. */
+static bool pass_on(struct tls *to, struct buf *from, struct buf *answer, size_t step)
 {
-    struct buf to_b = BUF_INIT(MIB(1)), to_a = BUF_INIT(MIB(1));
     char plain[100];
     bool good = true;
-    tls_feed(a, STR_NULL);
-    for (int i = 0; i < 10 && good && !(tls_ready(a) && tls_ready(b)); i++) {
-        good = tls_read(a, &to_b, plain, sizeof plain) == 0;
-        tls_feed(b, buf_view(&to_b));
-        good = tls_read(b, &to_a, plain, sizeof plain) == 0 && good;
-        buf_clear(&to_b);
-        tls_feed(a, buf_view(&to_a));
-        good = tls_read(a, &to_b, plain, sizeof plain) == 0 && good;
-        buf_clear(&to_a);
-        tls_feed(b, buf_view(&to_b));
-        good = tls_read(b, &to_a, plain, sizeof plain) == 0 && good;
-        buf_clear(&to_b);
-        tls_feed(a, buf_view(&to_a));
+    for (size_t at = 0; at < from->n && good; at += step) {
+        tls_feed(to, str_sub(buf_view(from), at, at + step));
+        good = tls_read(to, answer, plain, sizeof plain) == 0;
     }
-    good = good && tls_ready(a) && tls_ready(b);
-    buf_fini(&to_a);
-    buf_fini(&to_b);
+    buf_clear(from);
     return good;
+}
+
+/* Runs a handshake in memory. True: both sides are ready. */
+static bool handshake(struct tls *client, struct tls *server, size_t step)
+{
+    struct buf to_server = BUF_INIT(MIB(1)), to_client = BUF_INIT(MIB(1));
+    char plain[100];
+    tls_feed(client, STR_NULL);
+    bool good = tls_read(client, &to_server, plain, sizeof plain) == 0;
+    while (good && (to_server.n || to_client.n))
+        good = pass_on(server, &to_server, &to_client, step) &&
+               pass_on(client, &to_client, &to_server, step);
+    good = good && tls_ready(client) && tls_ready(server);
+    buf_fini(&to_client);
+    buf_fini(&to_server);
+    return good;
+}
+
+/* A certificate that is refused must not be taken for an error of whatever comes next. */
+static void handshakes_in_pieces(void **state)
+{
+    struct test_cert bad = client_cert(&other_ca, "clientAuth", 10);
+    struct tls_context *st = server_context(true), *ct = client_context(&ca, &bad, true);
+    for (size_t step = 1; step < 2000; step += step < 20 ? 1 : 97) {
+        struct tls *c = tls_new(ct, STR("localhost")), *s = tls_new(st, STR_NULL);
+        const char *refused;
+        assert_true(handshake(c, s, step));
+        assert_null(tls_identity(s, &refused));
+        assert_string_equal(refused, "certificate signature failure");
+        tls_free(c);
+        tls_free(s);
+    }
+    tls_context_free(st);
+    tls_context_free(ct);
+    test_cert_free(&bad);
 }
 
 static void the_name_must_match(void **state)
@@ -184,7 +206,7 @@ static void the_name_must_match(void **state)
     struct tls_context *st = server_context(true), *ct = client_context(&ca, NULL, true);
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         struct tls *c = tls_new(ct, str_z(table[i].name)), *s = tls_new(st, STR_NULL);
-        assert_int_equal(handshake(c, s), table[i].good);
+        assert_int_equal(handshake(c, s, 9999), table[i].good);
         tls_free(c);
         tls_free(s);
     }
@@ -196,7 +218,7 @@ static void alpn_and_records(void **state)
 {
     struct tls_context *st = server_context(true), *ct = client_context(&ca, NULL, true);
     struct tls *c = tls_new(ct, STR("localhost")), *s = tls_new(st, STR_NULL);
-    assert_true(handshake(c, s));
+    assert_true(handshake(c, s, 9999));
     assert_true(tls_is_http2(c));
     assert_true(tls_is_http2(s));
     struct buf wire = BUF_INIT(MIB(1)), back = BUF_INIT(MIB(1));
@@ -223,7 +245,7 @@ static void alpn_and_records(void **state)
     /* a flipped bit */
     c = tls_new(ct, STR("localhost"));
     s = tls_new(st, STR_NULL);
-    assert_true(handshake(c, s));
+    assert_true(handshake(c, s, 9999));
     buf_clear(&wire);
     assert_true(tls_write(c, &wire, STR("secret")));
     wire.p[wire.n - 3] ^= 1;
@@ -415,6 +437,7 @@ int main(void)
         cmocka_unit_test(client_certificates_that_do_not_verify),
         cmocka_unit_test(the_client_checks_the_server),
         cmocka_unit_test(names),
+        cmocka_unit_test(handshakes_in_pieces),
         cmocka_unit_test(the_name_must_match),
         cmocka_unit_test(alpn_and_records),
         cmocka_unit_test(only_tls_1_2_and_1_3),
