@@ -205,7 +205,9 @@ static void handle(void *arg, struct http_exchange *x)
         respond_error(r);
         return;
     }
-    if (!acceptable) {
+    /* OpenAPI and metrics have media types of their own. */
+    if (!acceptable && (str_has_prefix(r->path, STR("/api/")) ||
+                        str_has_prefix(r->path, STR("/apis/")))) {
         respond_errorf(r, ERR_NOT_ACCEPTABLE,
                        "only the following media types are accepted: application/json, "
                        "application/yaml, application/vnd.kubernetes.protobuf");

@@ -8,6 +8,8 @@
 
 struct token_key; /* token.c */
 struct alloc;     /* alloc.c */
+struct openapi_cache;
+struct openapi_cache;
 
 struct server {
     struct loop *loop;
@@ -19,6 +21,7 @@ struct server {
     struct task trim;            /* drops cached views when a round ends */
     struct token_key *token_key;
     struct alloc *alloc;                /* cluster IPs and node ports */
+    struct openapi_cache *openapi;
     uint64_t requests[REQ_CONNECT + 1]; /* by verb, for /metrics */
 };
 

@@ -108,12 +108,13 @@ uint64_t resources_generation(const struct server *s)
 
 struct str resource_key(struct arena *a, const struct resource *res, struct str ns, struct str name)
 {
-    return arena_fmt(a, "%.*s%.*s/%.*s", STR_ARG(res->prefix), STR_ARG(ns), STR_ARG(name));
+    return arena_fmt(a, "%.*s%.*s/%.*s", STR_ARG(res->prefix),
+                     STR_ARG(res->namespaced ? ns : STR_NULL), STR_ARG(name));
 }
 
 struct str resource_prefix(struct arena *a, const struct resource *res, struct str ns)
 {
-    if (!ns.n)
+    if (!ns.n || !res->namespaced)
         return res->prefix;
     return arena_fmt(a, "%.*s%.*s/", STR_ARG(res->prefix), STR_ARG(ns));
 }

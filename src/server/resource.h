@@ -72,6 +72,7 @@ const struct object *object_convert(struct arena *a, const struct object *o, str
  * valid until the next return to the loop. object_copy before a change. */
 const struct object *item_object(struct arena *a, struct resource *res, struct item *i);
 
+/* ns is left out for cluster-scoped kinds (a request about a namespace names it as ns, too). */
 struct str resource_key(struct arena *a, const struct resource *res, struct str ns,
                         struct str name);
 /* "apps/deployments/ns/" or, without namespace, the whole prefix. */

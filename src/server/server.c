@@ -5,6 +5,7 @@
 #include "server/authn.h"
 #include "server/bootstrap.h"
 #include "server/impl.h"
+#include "server/openapi.h"
 
 static void copy_config(struct server *s, const struct server_config *c)
 {
@@ -46,6 +47,7 @@ void server_free(struct server *s)
     if (!s)
         return;
     alloc_free(s->alloc);
+    openapi_free(s->openapi);
     token_fini(s);
     resources_fini(s);
     task_cancel(&s->trim);
