@@ -7,7 +7,6 @@
  */
 #include "api/corev1.h"
 #include "server/impl.h"
-#include "server/managed.h"
 #include "server/select.h"
 #include "server/write.h"
 

@@ -4,7 +4,7 @@
 #include "api/validate.h"
 #include "server/alloc.h"
 #include "server/impl.h"
-#include "server/managed.h"
+#include "server/owners.h"
 
 enum { WRITE_ATTEMPTS_MAX = 5, NAME_ATTEMPTS_MAX = 8 };
 
@@ -251,7 +251,7 @@ static void create_mutated(struct admission *adm, int rc)
     }
     w->obj = adm->obj;
     prepare_create(w);
-    if (managed_track(w) < 0 || validate(w) < 0) {
+    if (validate(w) < 0) {
         finish_error(w);
         return;
     }
@@ -313,6 +313,10 @@ void write_create(struct write *w)
         return;
     }
     make_name(w);
+    if (owners_track(w) < 0) {
+        finish_error(w);
+        return;
+    }
     start_admission(w, OP_CREATE, create_mutated);
 }
 
@@ -393,6 +397,7 @@ static void prepare_update(struct write *w)
     struct metav1_object_meta *m = w->obj->meta;
     const struct metav1_object_meta *old = w->old->meta;
     m->uid = old->uid;
+    m->resource_version = old->resource_version; /* compared already */
     m->name = old->name;
     m->namespace = old->namespace;
     m->generate_name = m->generate_name.n ? m->generate_name : old->generate_name;
@@ -462,7 +467,7 @@ static void update_mutated(struct admission *adm, int rc)
     }
     w->obj = adm->obj;
     prepare_update(w);
-    if (managed_track(w) < 0 || validate(w) < 0) {
+    if (validate(w) < 0) {
         finish_error(w);
         return;
     }
@@ -508,6 +513,10 @@ void write_update(struct write *w)
     }
     if (w->fixup)
         w->fixup(w);
+    if (owners_track(w) < 0) {
+        finish_error(w);
+        return;
+    }
     start_admission(w, OP_UPDATE, update_mutated);
 }
 
