@@ -3,8 +3,10 @@
 #include "cmd/cmd.h"
 
 static const struct command *const commands[] = {
-    &command_up,     &command_down,   &command_kubeconfig, &command_image,
-    &command_doctor, &command_server, &command_agent,      &command_version,
+    &command_up,
+    &command_kubeconfig,
+    &command_server,
+    &command_version,
 };
 
 static void usage(FILE *to)

@@ -151,6 +151,7 @@ int wait_ready(const struct cluster *c, bool with_node, int64_t timeout_ms, stru
         timer_stop(&w.retry);
         timer_stop(&w.deadline);
         http_client_free(w.client);
+        loop_run(w.loop); /* until what was closed is gone */
         if (!w.done)
             rc = err_set(e, ERR_TIMEOUT, "the cluster is not ready after %lld s: %.*s",
                          (long long)timeout_ms / 1000, STR_ARG(w.last));

@@ -136,6 +136,7 @@ static void close_all(struct process *p)
     client_free(p->sched_client);
     server_free(p->server);
     store_close(p->store);
+    loop_run(p->loop); /* until what was closed is gone */
     tls_context_free(p->tls);
     tls_context_free(p->kubelet_tls);
     loop_free(p->loop);

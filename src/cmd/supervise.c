@@ -13,6 +13,7 @@
 enum {
     RESTART_MIN_MS = 50,
     RESTART_MAX_MS = 10000,
+    QUICK_RESTARTS = 20,
     STABLE_MS = 10000,     /* a role that ran so long starts again at once */
     STOP_GRACE_MS = 10000, /* then SIGKILL */
     READY_TIMEOUT_MS = 60000,
@@ -25,6 +26,7 @@ struct role {
     struct timer restart;
     bool running;
     int64_t started_ms, delay_ms;
+    int restarts; /* since it last ran for STABLE_MS */
 };
 
 struct supervisor {
@@ -64,9 +66,12 @@ static void role_exited(struct child *child, int status)
         maybe_done(s);
         return;
     }
+    /* The first restarts are quick, whatever ended the role; one that keeps ending waits longer
+     * and longer. */
     bool stable = loop_now_ms(s->loop) - r->started_ms > STABLE_MS;
+    r->restarts = stable ? 0 : r->restarts + 1;
     r->delay_ms =
-        stable ? RESTART_MIN_MS : MIN(MAX(r->delay_ms * 2, RESTART_MIN_MS), RESTART_MAX_MS);
+        r->restarts <= QUICK_RESTARTS ? RESTART_MIN_MS : MIN(r->delay_ms * 2, RESTART_MAX_MS);
     log_warn("supervisor", "%s ended with status %d; starting it again in %lld ms", r->name, status,
              (long long)r->delay_ms);
     timer_start(s->loop, &r->restart, r->delay_ms, restart_due);
@@ -161,6 +166,7 @@ static int supervisor_run(const struct cluster *c, bool with_agent, struct err *
     signal_watch_stop(&s.term);
     signal_watch_stop(&s.intr);
     pid_remove(c, "supervisor");
+    loop_run(s.loop); /* until what was closed is gone */
     loop_free(s.loop);
     arena_fini(&s.arena);
     return 0;
