@@ -43,7 +43,7 @@
 struct network;
 
 enum {
-    NETWORK_NAME_MAX = 12,           /* of the cluster's name: it must fit a link name */
+    NETWORK_NAME_MAX = 9,            /* of the cluster's name: it must fit a link name */
     NETWORK_ID_MAX = 128,            /* of a sandbox id */
     NETWORK_HOST_PORTS_MAX = 256,    /* per pod */
     NETWORK_SERVICE_PORTS_MAX = 256, /* per Service or EndpointSlice */
@@ -66,6 +66,10 @@ struct network_config {
     struct str dns_domain;      /* "cluster.local"; empty: that */
     struct str resolv_conf;     /* of the upstream resolvers; empty: "/etc/resolv.conf" */
     uint32_t mtu;               /* of pods; 0: that of the default route's link, else 1500 */
+    /* Failures of work that nobody waits for and that is tried again; NULL: nobody hears of them.
+     * e is valid during the call. */
+    void (*trouble)(void *arg, const struct err *e);
+    void *trouble_arg;
 };
 
 /* Checks the configuration and reads the records; touches nothing. NULL with *e set when the
@@ -114,16 +118,15 @@ struct network_pod {
 };
 
 struct network_pod_add {
-    struct str id; /* of the sandbox: [A-Za-z0-9._-]+, not "." or ".." */
+    struct str id; /* of the sandbox: [A-Za-z0-9._-]+, not ".", ".." or "x.new" */
     const struct network_host_port *host_ports;
     size_t host_port_count;
-    /* error: 0 or -enum err_code, with the text in e (valid during the call). On success pod is
-     * set. ERR_LIMIT: no free address. ERR_CONFLICT: a host port is another pod's. */
+    /* error: 0 or -enum err_code, with the text in e (valid during the call; NULL on success). On
+     * success pod is set. ERR_LIMIT: no free address. ERR_CONFLICT: a host port is another pod's.
+     * ERR_CANCELED: closed meanwhile; the next agent may find the pod or not. */
     void (*done)(struct network_pod_add *op, int error, const struct err *e);
     struct network_pod pod;
-    struct list link;  /* private */
-    int error;         /* private */
-    char message[160]; /* private */
+    struct list link; /* private */
 };
 
 /* Gives the sandbox a new network namespace with lo and eth0, and its host ports. Of an id that
@@ -134,9 +137,7 @@ void network_pod_add(struct network *n, struct network_pod_add *op);
 struct network_pod_remove {
     struct str id;
     void (*done)(struct network_pod_remove *op, int error, const struct err *e);
-    struct list link;  /* private */
-    int error;         /* private */
-    char message[160]; /* private */
+    struct list link; /* private */
 };
 
 /* Takes the network away: host ports and service address first, then the pin; the kernel tears
@@ -226,7 +227,8 @@ void network_slice_remove(struct network *n, struct str namespace_, struct str n
  * for names of the cluster's domain, so that nobody caches a wrong "no such name". */
 void network_synced(struct network *n);
 
-/* Calls fn once all service changes made before are in force in the kernel. */
+/* Calls fn once all service changes made before are in force in the kernel (and network_synced has
+ * been called); never, when the network is closed before. */
 void network_settle(struct network *n, void (*fn)(void *arg), void *arg);
 
 struct network_stats {
