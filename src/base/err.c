@@ -91,6 +91,14 @@ void err_cause(struct err *e, struct str field, const char *reason, const char *
     e->cause_count++;
 }
 
+bool err_has_cause(const struct err *e, const char *reason)
+{
+    for (const struct err_cause *c = e->causes; c; c = c->next)
+        if (str_eqz(c->reason, reason))
+            return true;
+    return false;
+}
+
 void err_clear(struct err *e)
 {
     *e = ERR_INIT(e->arena);

@@ -77,6 +77,8 @@ int err_wrap(struct err *e, const char *fmt, ...) PRINTF(2, 3);
 /* Adds one field's fault; does not set the code. At most ERR_CAUSES_MAX are kept. */
 void err_cause(struct err *e, struct str field, const char *reason, const char *fmt, ...)
     PRINTF(4, 5);
+/* Is there a cause with this reason? */
+bool err_has_cause(const struct err *e, const char *reason);
 /* Forgets everything but the arena. */
 void err_clear(struct err *e);
 

@@ -23,7 +23,7 @@ struct cache {
     struct map by_uid; /* uid -> item */
     struct list indexes, handlers;
     struct map relist; /* keys seen in the list under way; values are marks */
-    bool relisting, synced;
+    bool synced;
     rev_t rev;
     struct task late; /* tells new handlers of what is there */
     struct arena arena;
@@ -120,6 +120,13 @@ void cache_index_controller_uid(struct item *i, void (*add)(void *ctx, struct st
     arena_fini(&scratch);
 }
 
+void cache_index_namespace(struct item *i, void (*add)(void *ctx, struct str key), void *ctx)
+{
+    struct str ns, name;
+    (void)str_cut(local_key(i), '/', &ns, &name);
+    add(ctx, ns);
+}
+
 /* ---- changes ---- */
 
 static struct str uid_of(struct arena *scratch, struct item *i)
@@ -133,7 +140,18 @@ static void tell(struct cache *k, struct item *old, struct item *now)
 {
     struct cache_handler *h, *next;
     list_each_safe (h, next, &k->handlers, link)
-        h->event(h->arg, old, now);
+        if (!h->fresh) /* those are told of all that is there, soon */
+            h->event(h->arg, old, now);
+}
+
+/* Everything up to rev is in. */
+static void reach(struct cache *k, rev_t rev)
+{
+    struct cache_handler *h, *next;
+    k->rev = MAX(k->rev, rev);
+    list_each_safe (h, next, &k->handlers, link)
+        if (h->progress)
+            h->progress(h->arg);
 }
 
 static void set_uid(struct cache *k, struct item *i, bool add)
@@ -174,7 +192,6 @@ static void change(struct cache *k, struct str key, struct item *now)
 static void on_list_begin(void *arg)
 {
     struct cache *k = arg;
-    k->relisting = true;
     map_clear(&k->relist);
 }
 
@@ -199,28 +216,30 @@ static void on_listed(void *arg, rev_t rev)
     }
     vec_free(&gone);
     map_fini(&k->relist);
-    k->relisting = false;
-    k->rev = MAX(k->rev, rev);
+    reach(k, rev);
     if (k->synced)
         return;
     k->synced = true;
     struct cache_handler *h, *next;
     list_each_safe (h, next, &k->handlers, link)
-        if (h->synced)
+        if (h->synced && !h->fresh)
             h->synced(h->arg);
 }
 
 static void on_event(void *arg, struct item *i, bool deleted)
 {
     struct cache *k = arg;
-    k->rev = MAX(k->rev, i->mod_rev);
+    if (i->mod_rev < k->rev)
+        return; /* seen: a watch that started too early. Equal: several objects in one revision */
     change(k, local_key(i), deleted ? NULL : i);
+    reach(k, i->mod_rev);
 }
 
 static void on_progress(void *arg, rev_t rev)
 {
     struct cache *k = arg;
-    k->rev = MAX(k->rev, rev);
+    if (rev > k->rev)
+        reach(k, rev);
 }
 
 static const struct follow_ops cache_follow_ops = {on_list_begin, on_list_item, on_listed, on_event,

@@ -43,8 +43,7 @@ void client_free(struct client *c)
 static void call_done(struct task *t)
 {
     struct call *c = CONTAINER_OF(t, struct call, finish);
-    if (!c->cancelled)
-        c->done(c->arg, c->rc, c->item, &c->err);
+    c->done(c->arg, c->rc, c->item, &c->err);
     call_free(c);
 }
 
@@ -57,10 +56,38 @@ void call_finish(struct call *c, int rc, struct item *item)
     loop_defer(c->client->loop, &c->finish, call_done);
 }
 
+/* One HTTP status stands for several reasons. */
+static enum err_code code_of(int http_status, struct str reason)
+{
+    static const enum err_code codes[] = {ERR_ALREADY_EXISTS, ERR_CONFLICT, ERR_EXPIRED, ERR_GONE};
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        if (err_http(codes[i]) == http_status && str_eqz(reason, err_reason(codes[i])))
+            return codes[i];
+    return err_from_http(http_status);
+}
+
+void call_fail(struct call *c, int http_status, struct str body)
+{
+    struct metav1_status st = {0};
+    struct err ignored = ERR_INIT(&c->arena);
+    bool told = desc_decode_json(&metav1_status_desc, arena_str(&c->arena, body), &c->arena, &st,
+                                 NULL, &ignored) == 0 &&
+                st.message.n;
+    int rc = err_set(&c->err, code_of(http_status, st.reason), "%.*s",
+                     STR_ARG(told ? st.message : STR("the request failed")));
+    if (st.details) {
+        c->err.retry_after_s = (uint32_t)MAX(st.details->retry_after_seconds, 0);
+        LIST_EACH (cause, &st.details->causes)
+            err_cause(&c->err, cause->field, arena_z(&c->arena, cause->reason), "%.*s",
+                      STR_ARG(cause->message));
+    }
+    call_finish(c, rc, NULL);
+}
+
 void call_cancel(struct call *c)
 {
-    c->cancelled = true;
     c->client->ops->cancel(c);
+    call_free(c);
 }
 
 static struct call *send(struct client *c, const struct wire_request *q, client_done *done,
@@ -103,17 +130,21 @@ struct call *client_get(struct client *c, const struct resource_def *res, struct
     return send(c, &q, done, arg);
 }
 
+static struct call *send_json(struct client *c, const char *method, struct str path,
+                              struct str text, client_done *done, void *arg)
+{
+    struct wire_request q = {
+        .method = method, .path = path, .content_type = STR("application/json"), .body = text};
+    return send(c, &q, done, arg);
+}
+
 static struct call *send_object(struct client *c, const char *method, struct str path,
                                 const struct desc *desc, const void *obj, client_done *done,
                                 void *arg)
 {
     CLEANUP(buf_fini) struct buf body = BUF_INIT(BUF_CAP_DEFAULT);
     desc_encode_json(desc, obj, &body);
-    struct wire_request q = {.method = method,
-                             .path = path,
-                             .content_type = STR("application/json"),
-                             .body = buf_view(&body)};
-    return send(c, &q, done, arg);
+    return send_json(c, method, path, buf_view(&body), done, arg);
 }
 
 struct call *client_create(struct client *c, const struct resource_def *res, struct str ns,
@@ -124,6 +155,14 @@ struct call *client_create(struct client *c, const struct resource_def *res, str
     return send_object(c, "POST", buf_view(&path), res->desc, obj, done, arg);
 }
 
+struct call *client_create_json(struct client *c, const struct resource_def *res, struct str ns,
+                                struct str text, client_done *done, void *arg)
+{
+    CLEANUP(buf_fini) struct buf path = BUF_INIT(KIB(4));
+    put_path(&path, res, ns, STR(""), NULL);
+    return send_json(c, "POST", buf_view(&path), text, done, arg);
+}
+
 struct call *client_update(struct client *c, const struct resource_def *res, struct str ns,
                            struct str name, const char *subresource, const void *obj,
                            client_done *done, void *arg)
@@ -131,6 +170,15 @@ struct call *client_update(struct client *c, const struct resource_def *res, str
     CLEANUP(buf_fini) struct buf path = BUF_INIT(KIB(4));
     put_path(&path, res, ns, name, subresource);
     return send_object(c, "PUT", buf_view(&path), res->desc, obj, done, arg);
+}
+
+struct call *client_update_json(struct client *c, const struct resource_def *res, struct str ns,
+                                struct str name, const char *subresource, struct str text,
+                                client_done *done, void *arg)
+{
+    CLEANUP(buf_fini) struct buf path = BUF_INIT(KIB(4));
+    put_path(&path, res, ns, name, subresource);
+    return send_json(c, "PUT", buf_view(&path), text, done, arg);
 }
 
 struct call *client_patch(struct client *c, const struct resource_def *res, struct str ns,
@@ -173,6 +221,15 @@ struct call *client_delete(struct client *c, const struct resource_def *res, str
                              .path = buf_view(&path),
                              .content_type = STR("application/json"),
                              .body = buf_view(&body)};
+    return send(c, &q, done, arg);
+}
+
+struct call *client_delete_all(struct client *c, const struct resource_def *res, struct str ns,
+                               client_done *done, void *arg)
+{
+    CLEANUP(buf_fini) struct buf path = BUF_INIT(KIB(4));
+    put_path(&path, res, ns, STR(""), NULL);
+    struct wire_request q = {.method = "DELETE", .path = buf_view(&path)};
     return send(c, &q, done, arg);
 }
 

@@ -50,19 +50,25 @@ struct loop *client_loop(struct client *c);
  * then unknown). item: the object in the answer, NULL for a delete that is complete. */
 typedef void client_done(void *arg, int rc, struct item *item, const struct err *e);
 
-/* A call may be given up: no callback comes then. The write may still happen. */
+/* A call may be given up until its callback begins: none comes then. The write may still
+ * happen. */
 struct call;
 void call_cancel(struct call *c);
 
 struct call *client_get(struct client *c, const struct resource_def *res, struct str ns,
                         struct str name, client_done *done, void *arg);
-/* obj: a struct of res->desc (encoded before the call returns), or use the _json forms. */
+/* obj: a struct of res->desc (encoded before the call returns); the _json forms take its text. */
 struct call *client_create(struct client *c, const struct resource_def *res, struct str ns,
                            const void *obj, client_done *done, void *arg);
+struct call *client_create_json(struct client *c, const struct resource_def *res, struct str ns,
+                                struct str text, client_done *done, void *arg);
 /* subresource: NULL or "status", "scale", "binding" (create), "finalize", ... */
 struct call *client_update(struct client *c, const struct resource_def *res, struct str ns,
                            struct str name, const char *subresource, const void *obj,
                            client_done *done, void *arg);
+struct call *client_update_json(struct client *c, const struct resource_def *res, struct str ns,
+                                struct str name, const char *subresource, struct str text,
+                                client_done *done, void *arg);
 enum client_patch {
     CLIENT_PATCH_JSON,
     CLIENT_PATCH_MERGE,
@@ -81,6 +87,9 @@ struct client_delete {
 struct call *client_delete(struct client *c, const struct resource_def *res, struct str ns,
                            struct str name, const struct client_delete *how, client_done *done,
                            void *arg);
+/* Everything of the resource in the namespace. */
+struct call *client_delete_all(struct client *c, const struct resource_def *res, struct str ns,
+                               client_done *done, void *arg);
 /* Any request: path with query, JSON body or empty. item's value is the answer's text. */
 struct call *client_raw(struct client *c, const char *method, struct str path,
                         struct str content_type, struct str body, client_done *done, void *arg);
@@ -117,16 +126,19 @@ struct cache_index;
 struct cache_index *cache_add_index(struct cache *k, const char *name, cache_index_fn *fn);
 void cache_index_each(struct cache_index *ix, struct str key, bool (*fn)(void *arg, struct item *i),
                       void *arg);
-/* Ready-made: by uid of the controlling owner reference. */
+/* Ready-made: by uid of the controlling owner reference; by namespace (costs no decoding). */
 void cache_index_controller_uid(struct item *i, void (*add)(void *ctx, struct str key), void *ctx);
+void cache_index_namespace(struct item *i, void (*add)(void *ctx, struct str key), void *ctx);
 
-/* Called for each change after the cache has taken it in: old NULL: added; now NULL: deleted. An
- * added handler is told of everything that is there already, from the loop. synced (may be NULL)
- * is called once when cache_synced becomes true. */
+/* Called for each change after the cache has taken it in: old NULL: added; now NULL: deleted. A
+ * handler that is added late is told of everything that is there already, from the loop. synced
+ * (may be NULL) is called once when cache_synced becomes true; progress (may be NULL) whenever
+ * cache_revision has risen, after the events. */
 struct cache_handler {
     void (*event)(void *arg, struct item *old, struct item *now);
     void (*synced)(void *arg);
     void *arg;
+    void (*progress)(void *arg);
     struct list link; /* private */
     bool fresh;       /* private */
 };

@@ -16,7 +16,6 @@ struct call {
     struct client *client;
     client_done *done;
     void *arg;
-    bool cancelled;
     struct list link; /* in client.calls */
     struct task finish;
     struct arena arena; /* for the error */
@@ -57,6 +56,9 @@ struct client {
 void client_init(struct client *c, const struct client_ops *ops, struct loop *l);
 /* Ends a call: done is called from the loop. item is taken. */
 void call_finish(struct call *c, int rc, struct item *item);
+
+/* Ends a call that was answered with an error: body is a Status (or not). */
+void call_fail(struct call *c, int http_status, struct str body);
 
 void cache_free(struct cache *k);
 void recorder_free(struct recorder *r);

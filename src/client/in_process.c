@@ -15,26 +15,6 @@ struct local {
 
 /* ---- requests ---- */
 
-static void local_fail(struct call *c, int status, struct str body)
-{
-    struct json *doc = NULL;
-    struct err ignored = ERR_INIT(&c->arena);
-    enum err_code code = err_from_http(status);
-    struct str message = STR("the request failed");
-    if (json_parse(&c->arena, arena_str(&c->arena, body), &doc, &ignored) == 0) {
-        struct str reason = json_str(json_getz(doc, "reason"));
-        message = json_str(json_getz(doc, "message"));
-        /* One HTTP status stands for several reasons. */
-        if (str_eq(reason, STR("AlreadyExists")))
-            code = ERR_ALREADY_EXISTS;
-        else if (str_eq(reason, STR("Conflict")))
-            code = ERR_CONFLICT;
-        else if (str_eq(reason, STR("Expired")))
-            code = ERR_EXPIRED;
-    }
-    call_finish(c, err_set(&c->err, code, "%.*s", STR_ARG(message)), NULL);
-}
-
 static void local_respond(struct request *r, int status, struct str type,
                           const struct http_headers *extra, struct str body)
 {
@@ -42,7 +22,9 @@ static void local_respond(struct request *r, int status, struct str type,
     if (c) {
         c->transport = NULL;
         if (status >= 400)
-            local_fail(c, status, body);
+            call_fail(c, status, body);
+        else if (str_eq(r->method, STR("DELETE")))
+            call_finish(c, 0, NULL); /* a Status: nothing is left */
         else
             call_finish(c, 0, item_from_bytes(STR(""), body, 0, 0));
     }
