@@ -8,49 +8,70 @@
 enum {
     BACKOFF_MIN_MS = 5,
     BACKOFF_MAX_MS = 1000 * 1000,
-    CACHE_WAIT_MAX_MS = 5000, /* against a server whose revisions we cannot trust */
+    BACKOFF_CHANGED_MAX_MS = 1000, /* when something changed during the run that failed */
+    CACHE_WAIT_MAX_MS = 5000,      /* against a server whose revisions we cannot trust */
     PARALLEL_DEFAULT = 8,
+    BATCH_PARALLEL_MAX = 64, /* intents of one key under way */
 };
 
-enum intent_kind { INTENT_CREATE, INTENT_UPDATE, INTENT_PATCH, INTENT_DELETE, INTENT_EVENT };
+enum intent_kind {
+    INTENT_CREATE,
+    INTENT_UPDATE,
+    INTENT_PATCH,
+    INTENT_DELETE,
+    INTENT_DELETE_ALL,
+    INTENT_GET
+};
 
 struct intent {
     struct intent *next;
+    struct work_key *key;
+    struct list link; /* in work_key.sent */
+    struct call *call;
     enum intent_kind kind;
     const struct resource_def *res;
-    struct str ns, name;
+    struct str ns, name, body;
     const char *subresource;
-    const void *obj;
     enum client_patch patch;
-    struct str body;
     struct client_delete how;
-    bool may_exist;
-    bool on_failure;
-    struct item *about; /* of an event */
-    const char *type, *reason;
-    struct str message;
+    uint32_t batch;
+    enum err_code fine; /* an answer that counts as success */
+    intent_fn *then;
+    void *arg;
+};
+
+/* What a cache has to see before the key runs again: a revision, or that an object has gone. */
+struct debt {
+    struct cache *cache;
+    rev_t rev;
+    char *ns, *name, *uid; /* NULL: a revision */
+};
+
+enum key_state {
+    KEY_IDLE,
+    KEY_READY,    /* in runner.ready */
+    KEY_RUNNING,  /* its intents are carried out */
+    KEY_SETTLING, /* in runner.settling: until its debts are paid */
+    KEY_DELAYED,  /* back-off, or a requeue */
 };
 
 /* One key of one controller, from its first event until it has nothing to do and nothing owed. */
 struct work_key {
     struct runner *r;
-    struct list link; /* in runner.ready */
+    struct list link;
     char *ns, *name;
-    bool queued; /* waits or will run again */
-    bool running;
+    enum key_state state;
+    bool wanted; /* to run again: after this run, or after settling */
     uint32_t failures;
-    struct timer delay; /* back-off, requeue, or waiting for the caches */
-    struct arena arena; /* of the present run */
+    struct timer timer;
+    VEC(struct debt) debts;
+    /* of the present run */
+    struct arena arena;
     struct reconcile rc;
-    struct intent *at; /* being carried out */
-    int64_t requeue_ms;
-    /* What this key wrote last, by cache: it runs again when they have caught up. */
-    struct {
-        struct cache *cache;
-        rev_t rev;
-    } owed[4];
-    size_t n_owed;
-    int64_t owed_since_ms;
+    struct list sent; /* intents under way */
+    size_t n_sent;
+    int failure;
+    bool pointless; /* it failed because the namespace goes away: it always will */
 };
 
 struct source {
@@ -66,9 +87,9 @@ struct runner {
     struct manager *m;
     struct list sources;
     struct map keys; /* "ns/name" -> struct work_key */
-    struct list ready;
+    struct list ready, settling;
     struct task run;
-    uint32_t running;
+    uint32_t running, failing;
 };
 
 struct manager {
@@ -80,36 +101,57 @@ struct manager {
     size_t n;
 };
 
-static void runner_kick(struct runner *r);
+static struct loop *loop_of(const struct work_key *k)
+{
+    return client_loop(k->r->m->client);
+}
 
 /* ---- intents ---- */
 
 static struct intent *intent_add(struct reconcile *rc, enum intent_kind kind,
-                                 const struct resource_def *res, struct str ns)
+                                 const struct resource_def *res, struct str ns, struct str name)
 {
     struct intent *i = arena_new(rc->arena, struct intent);
+    i->key = CONTAINER_OF(rc, struct work_key, rc);
     i->kind = kind;
     i->res = res;
-    i->ns = ns;
-    if (!rc->tail)
-        rc->tail = &rc->intents;
+    i->ns = arena_str(rc->arena, ns);
+    i->name = arena_str(rc->arena, name);
+    i->batch = rc->batch;
+    if (!rc->next)
+        rc->tail = &rc->next;
     *rc->tail = i;
     rc->tail = &i->next;
     return i;
 }
 
-void intend_create(struct reconcile *rc, const struct resource_def *res, struct str ns,
-                   const void *obj)
+struct str intent_text(struct reconcile *rc, const struct desc *d, const void *obj)
 {
-    intent_add(rc, INTENT_CREATE, res, ns)->obj = obj;
+    CLEANUP(buf_fini) struct buf b = BUF_INIT(BUF_CAP_DEFAULT);
+    desc_encode_json(d, obj, &b);
+    return buf_to_arena(&b, rc->arena);
 }
 
-void intend_create_if_absent(struct reconcile *rc, const struct resource_def *res, struct str ns,
+struct intent *intend_create_text(struct reconcile *rc, const struct resource_def *res,
+                                  struct str ns, struct str text)
+{
+    struct intent *i = intent_add(rc, INTENT_CREATE, res, ns, STR(""));
+    i->body = text;
+    return i;
+}
+
+struct intent *intend_create(struct reconcile *rc, const struct resource_def *res, struct str ns,
                              const void *obj)
 {
-    struct intent *i = intent_add(rc, INTENT_CREATE, res, ns);
-    i->obj = obj;
-    i->may_exist = true;
+    return intend_create_text(rc, res, ns, intent_text(rc, res->desc, obj));
+}
+
+struct intent *intend_create_if_absent(struct reconcile *rc, const struct resource_def *res,
+                                       struct str ns, const void *obj)
+{
+    struct intent *i = intend_create(rc, res, ns, obj);
+    i->fine = ERR_ALREADY_EXISTS;
+    return i;
 }
 
 static const struct metav1_object_meta *meta_of(const struct resource_def *res, const void *obj)
@@ -118,32 +160,72 @@ static const struct metav1_object_meta *meta_of(const struct resource_def *res, 
     return (const void *)((const char *)obj + f->offset);
 }
 
-void intend_update(struct reconcile *rc, const struct resource_def *res, const void *obj,
-                   const char *subresource)
+struct intent *intend_update(struct reconcile *rc, const struct resource_def *res, const void *obj,
+                             const char *subresource)
 {
     const struct metav1_object_meta *m = meta_of(res, obj);
-    struct intent *i = intent_add(rc, INTENT_UPDATE, res, m->namespace);
-    i->name = m->name;
-    i->obj = obj;
+    struct intent *i = intent_add(rc, INTENT_UPDATE, res, m->namespace, m->name);
+    i->body = intent_text(rc, res->desc, obj);
     i->subresource = subresource;
+    return i;
 }
 
-void intend_patch(struct reconcile *rc, const struct resource_def *res, struct str ns,
-                  struct str name, const char *subresource, enum client_patch type, struct str body)
+struct intent *intend_patch(struct reconcile *rc, const struct resource_def *res, struct str ns,
+                            struct str name, const char *subresource, enum client_patch type,
+                            struct str body)
 {
-    struct intent *i = intent_add(rc, INTENT_PATCH, res, ns);
-    i->name = name;
+    struct intent *i = intent_add(rc, INTENT_PATCH, res, ns, name);
     i->subresource = subresource;
     i->patch = type;
-    i->body = body;
+    i->body = arena_str(rc->arena, body);
+    return i;
 }
 
-void intend_delete(struct reconcile *rc, const struct resource_def *res, struct str ns,
-                   struct str name, const struct client_delete *how)
+struct intent *intend_delete(struct reconcile *rc, const struct resource_def *res, struct str ns,
+                             struct str name, const struct client_delete *how)
 {
-    struct intent *i = intent_add(rc, INTENT_DELETE, res, ns);
-    i->name = name;
+    struct intent *i = intent_add(rc, INTENT_DELETE, res, ns, name);
     i->how = how ? *how : (struct client_delete){.grace_s = -1};
+    i->how.uid = arena_str(rc->arena, i->how.uid);
+    i->how.resource_version = arena_str(rc->arena, i->how.resource_version);
+    i->fine = ERR_NOT_FOUND;
+    return i;
+}
+
+struct intent *intend_delete_all(struct reconcile *rc, const struct resource_def *res,
+                                 struct str ns)
+{
+    return intent_add(rc, INTENT_DELETE_ALL, res, ns, STR(""));
+}
+
+struct intent *intend_get(struct reconcile *rc, const struct resource_def *res, struct str ns,
+                          struct str name)
+{
+    struct intent *i = intent_add(rc, INTENT_GET, res, ns, name);
+    i->fine = ERR_NOT_FOUND;
+    return i;
+}
+
+void intent_then(struct intent *i, intent_fn *fn, void *arg)
+{
+    i->then = fn;
+    i->arg = arg;
+}
+
+void intend_batch_begin(struct reconcile *rc)
+{
+    rc->batch = ++rc->batches;
+}
+
+void intend_batch_end(struct reconcile *rc)
+{
+    rc->batch = 0;
+}
+
+void intend_requeue(struct reconcile *rc, int64_t after_ms)
+{
+    if (rc->requeue_ms < 0 || after_ms < rc->requeue_ms)
+        rc->requeue_ms = MAX(after_ms, 0);
 }
 
 static void drop_item(void *arg)
@@ -151,46 +233,29 @@ static void drop_item(void *arg)
     item_unref(arg);
 }
 
-static struct intent *event_add(struct reconcile *rc, const struct resource_def *res,
-                                struct item *obj)
+struct item *reconcile_hold(struct reconcile *rc, struct item *i)
 {
-    struct intent *i = intent_add(rc, INTENT_EVENT, res, STR(""));
-    i->about = item_ref(obj);
-    arena_on_free(rc->arena, drop_item, obj);
+    arena_on_free(rc->arena, drop_item, item_ref(i));
     return i;
 }
 
-void intend_event(struct reconcile *rc, const struct resource_def *res, struct item *obj,
-                  const char *type, const char *reason, const char *fmt, ...)
+void reconcile_event(struct reconcile *rc, const struct resource_def *res, struct item *obj,
+                     const char *type, const char *reason, const char *fmt, ...)
 {
-    char text[1024];
+    const struct controller_def *d = rc->c->def;
+    CLEANUP(buf_fini) struct buf text = BUF_INIT(KIB(16));
+    struct event_source from = {.component = d->component
+                                                 ? str_z(d->component)
+                                                 : arena_fmt(rc->arena, "%s-controller", d->name)};
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    buf_vfmt(&text, fmt, ap);
     va_end(ap);
-    struct intent *i = event_add(rc, res, obj);
-    i->type = type;
-    i->reason = reason;
-    i->message = arena_cstr(rc->arena, text);
+    client_event(rc->m->client, &from, res, obj, STR(""), type, reason, "%.*s",
+                 STR_ARG(buf_view(&text)));
 }
 
-void intend_event_on_failure(struct reconcile *rc, const struct resource_def *res, struct item *obj,
-                             const char *reason, const char *what)
-{
-    struct intent *i = event_add(rc, res, obj);
-    i->on_failure = true;
-    i->type = "Warning";
-    i->reason = reason;
-    i->message = str_z(what);
-}
-
-void intend_requeue(struct reconcile *rc, int64_t after_ms)
-{
-    if (rc->requeue_ms < 0 || after_ms < rc->requeue_ms)
-        rc->requeue_ms = after_ms;
-}
-
-/* ---- carrying out ---- */
+/* ---- debts ---- */
 
 static struct cache *cache_of(struct runner *r, const struct resource_def *res)
 {
@@ -201,45 +266,87 @@ static struct cache *cache_of(struct runner *r, const struct resource_def *res)
     return NULL;
 }
 
-static void owe(struct work_key *k, const struct resource_def *res, rev_t rev)
+static void owe_revision(struct work_key *k, struct cache *cache, rev_t rev)
 {
-    struct cache *cache = cache_of(k->r, res);
-    if (!cache || rev == 0)
+    if (cache_revision(cache) >= rev)
         return;
-    k->owed_since_ms = loop_now_ms(client_loop(k->r->m->client));
-    for (size_t i = 0; i < k->n_owed; i++) {
-        if (k->owed[i].cache == cache) {
-            k->owed[i].rev = MAX(k->owed[i].rev, rev);
+    LIST_EACH (d, &k->debts) {
+        if (d->cache == cache && !d->uid) {
+            d->rev = MAX(d->rev, rev);
             return;
         }
     }
-    if (k->n_owed < ARRAY_LEN(k->owed)) {
-        k->owed[k->n_owed].cache = cache;
-        k->owed[k->n_owed++].rev = rev;
-    }
+    vec_push(&k->debts, ((struct debt){.cache = cache, .rev = rev}));
 }
 
-static bool caught_up(struct work_key *k)
+/* The answer to a complete delete names no revision: the cache must lose the object. */
+static void owe_absence(struct work_key *k, struct cache *cache, const struct intent *i)
 {
-    for (size_t i = 0; i < k->n_owed; i++)
-        if (cache_revision(k->owed[i].cache) < k->owed[i].rev)
-            return false;
-    k->n_owed = 0;
-    return true;
+    struct item *there = cache_get(cache, i->ns, i->name);
+    struct metav1_object_meta m;
+    if (!there)
+        return;
+    item_meta(&k->arena, there, &m);
+    vec_push(&k->debts, ((struct debt){.cache = cache,
+                                       .ns = xasprintf("%.*s", STR_ARG(i->ns)),
+                                       .name = xasprintf("%.*s", STR_ARG(i->name)),
+                                       .uid = xasprintf("%.*s", STR_ARG(m.uid))}));
 }
 
-static void key_ready(struct work_key *k)
+static void owe(struct work_key *k, const struct intent *i, struct item *item)
 {
-    k->queued = true;
-    timer_stop(&k->delay);
-    if (!k->running && !list_linked(&k->link))
-        list_push_back(&k->r->ready, &k->link);
-    runner_kick(k->r);
+    struct cache *cache = cache_of(k->r, i->res);
+    if (!cache || i->kind == INTENT_DELETE_ALL || i->kind == INTENT_GET)
+        return;
+    if (item)
+        owe_revision(k, cache, item->mod_rev);
+    else if (i->kind == INTENT_DELETE)
+        owe_absence(k, cache, i);
 }
 
-static void delay_over(struct timer *t)
+static bool debt_paid(const struct debt *d)
 {
-    key_ready(CONTAINER_OF(t, struct work_key, delay));
+    if (!d->uid)
+        return cache_revision(d->cache) >= d->rev;
+    struct item *there = cache_get(d->cache, str_z(d->ns), str_z(d->name));
+    if (!there)
+        return true;
+    struct arena scratch = ARENA_INIT;
+    struct metav1_object_meta m;
+    item_meta(&scratch, there, &m);
+    bool paid = !str_eqz(m.uid, d->uid);
+    arena_fini(&scratch);
+    return paid;
+}
+
+static void debt_fini(struct debt *d)
+{
+    free(d->ns);
+    free(d->name);
+    free(d->uid);
+}
+
+static void debts_forget(struct work_key *k)
+{
+    LIST_EACH (d, &k->debts)
+        debt_fini(d);
+    vec_free(&k->debts);
+}
+
+static bool debts_paid(struct work_key *k)
+{
+    while (k->debts.n && debt_paid(&k->debts.v[k->debts.n - 1]))
+        debt_fini(&k->debts.v[--k->debts.n]);
+    return k->debts.n == 0;
+}
+
+/* ---- the states of a key ---- */
+
+static void runner_run(struct task *t);
+
+static void runner_kick(struct runner *r)
+{
+    loop_defer(client_loop(r->m->client), &r->run, runner_run);
 }
 
 static void key_free(struct work_key *k)
@@ -247,103 +354,182 @@ static void key_free(struct work_key *k)
     struct arena scratch = ARENA_INIT;
     map_remove(&k->r->keys, arena_fmt(&scratch, "%s/%s", k->ns, k->name));
     arena_fini(&scratch);
-    timer_stop(&k->delay);
+    while (!list_empty(&k->sent)) {
+        struct intent *i = list_entry(list_pop_front(&k->sent), struct intent, link);
+        call_cancel(i->call);
+    }
+    timer_stop(&k->timer);
     list_remove(&k->link);
+    debts_forget(k);
     arena_fini(&k->arena);
     free(k->ns);
     free(k->name);
     free(k);
 }
 
-static void key_end(struct work_key *k, int rc)
+static void key_ready(struct work_key *k)
 {
-    struct runner *r = k->r;
-    struct loop *l = client_loop(r->m->client);
-    k->running = false;
-    r->running--;
-    arena_fini(&k->arena);
-    if (rc < 0) {
-        int64_t delay = BACKOFF_MIN_MS;
-        for (uint32_t i = 0; i < k->failures && delay < BACKOFF_MAX_MS; i++)
-            delay *= 2;
-        k->failures++;
-        timer_start(l, &k->delay, MIN(delay, BACKOFF_MAX_MS), delay_over);
-    } else {
-        k->failures = 0;
-        if (k->queued)
-            key_ready(k);
-        else if (k->requeue_ms >= 0)
-            timer_start(l, &k->delay, k->requeue_ms, delay_over);
-        else if (k->n_owed == 0)
-            key_free(k);
-    }
-    runner_kick(r);
+    timer_stop(&k->timer);
+    list_remove(&k->link);
+    k->wanted = false;
+    k->state = KEY_READY;
+    list_push_back(&k->r->ready, &k->link);
+    runner_kick(k->r);
 }
 
-static void key_next(struct work_key *k);
+static void timer_over(struct timer *t);
+
+/* Waits for the caches to see what the key wrote. The timer is against a server that never sends
+ * it. */
+static void key_settle(struct work_key *k, bool wanted)
+{
+    list_remove(&k->link);
+    k->wanted = wanted;
+    k->state = KEY_SETTLING;
+    list_push_back(&k->r->settling, &k->link);
+    if (wanted)
+        timer_start(loop_of(k), &k->timer, CACHE_WAIT_MAX_MS, timer_over);
+}
+
+static void key_wake(struct work_key *k)
+{
+    if (debts_paid(k))
+        key_ready(k);
+    else
+        key_settle(k, true);
+}
+
+static void timer_over(struct timer *t)
+{
+    struct work_key *k = CONTAINER_OF(t, struct work_key, timer);
+    if (k->state == KEY_SETTLING) {
+        log_warn(k->r->c.def->name, "%s/%s: the caches do not catch up", k->ns, k->name);
+        debts_forget(k);
+    }
+    key_wake(k);
+}
+
+static void key_delay(struct work_key *k, int64_t ms)
+{
+    k->state = KEY_DELAYED;
+    timer_start(loop_of(k), &k->timer, ms, timer_over);
+}
+
+static void key_failed(struct work_key *k)
+{
+    int64_t delay = BACKOFF_MIN_MS, most = k->wanted ? BACKOFF_CHANGED_MAX_MS : BACKOFF_MAX_MS;
+    for (uint32_t i = 0; i < k->failures && delay < most; i++)
+        delay *= 2;
+    if (!k->failures++)
+        k->r->failing++;
+    key_delay(k, MIN(delay, most));
+}
+
+static void key_end(struct work_key *k)
+{
+    struct runner *r = k->r;
+    int64_t requeue_ms = k->rc.requeue_ms;
+    arena_fini(&k->arena);
+    r->running--;
+    k->state = KEY_IDLE;
+    runner_kick(r);
+    if (k->failure < 0 && !k->pointless) {
+        key_failed(k);
+        return;
+    }
+    if (k->failures)
+        r->failing--;
+    k->failures = 0;
+    if (k->wanted)
+        key_wake(k);
+    else if (requeue_ms >= 0)
+        key_delay(k, requeue_ms);
+    else if (!debts_paid(k))
+        key_settle(k, false);
+    else
+        key_free(k);
+}
+
+/* A cache went on: keys that waited for it may go on too. */
+static void runner_settle(struct runner *r)
+{
+    struct work_key *k, *next;
+    list_each_safe (k, next, &r->settling, link) {
+        if (!debts_paid(k))
+            continue;
+        if (k->wanted)
+            key_ready(k);
+        else
+            key_free(k);
+    }
+}
+
+/* ---- carrying out ---- */
+
+static void key_go_on(struct work_key *k);
 
 static void log_failure(struct work_key *k, const struct err *e)
 {
-    enum log_level level =
-        e->code == ERR_CONFLICT || e->code == ERR_NOT_FOUND ? LOG_DEBUG : LOG_WARN;
-    log_at(level, k->r->c.def->name, "%s/%s: %.*s", k->ns, k->name, STR_ARG(e->message));
-}
-
-static void post_event(struct work_key *k, const struct intent *i, struct str message)
-{
-    struct arena scratch = ARENA_INIT;
-    struct event_source from = {.component =
-                                    arena_fmt(&scratch, "%s-controller", k->r->c.def->name)};
-    client_event(k->r->m->client, &from, i->res, i->about, STR(""), i->type, i->reason, "%.*s",
-                 STR_ARG(message));
-    arena_fini(&scratch);
+    bool usual = e->code == ERR_CONFLICT || e->code == ERR_NOT_FOUND || e->code == ERR_FORBIDDEN;
+    log_at(usual ? LOG_DEBUG : LOG_WARN, k->r->c.def->name, "%s/%s: %.*s", k->ns, k->name,
+           STR_ARG(e->message));
 }
 
 static void intent_done(void *arg, int rc, struct item *item, const struct err *e)
 {
-    struct work_key *k = arg;
-    struct intent *i = k->at;
-    bool fine = rc == 0 || (i->may_exist && rc == -ERR_ALREADY_EXISTS) ||
-                (i->kind == INTENT_DELETE && rc == -ERR_NOT_FOUND);
-    if (fine) {
-        if (item)
-            owe(k, i->res, item->mod_rev);
-        k->at = i->next;
-        key_next(k);
-        return;
+    struct intent *i = arg;
+    struct work_key *k = i->key;
+    list_remove(&i->link);
+    k->n_sent--;
+    if (rc == 0 || (enum err_code) - rc == i->fine) {
+        owe(k, i, item);
+    } else {
+        if (!k->failure) {
+            k->failure = rc;
+            k->pointless = err_has_cause(e, "NamespaceTerminating");
+            log_failure(k, e);
+        }
+        k->rc.next = NULL;
     }
-    log_failure(k, e);
-    for (struct intent *f = i->next; f && f->kind == INTENT_EVENT; f = f->next)
-        if (f->on_failure)
-            post_event(k, f,
-                       arena_fmt(&k->arena, "%.*s%.*s", STR_ARG(f->message), STR_ARG(e->message)));
-    key_end(k, rc);
+    if (i->then)
+        i->then(&k->rc, i->arg, rc, item, e);
+    key_go_on(k);
 }
 
-static void key_next(struct work_key *k)
+static struct call *intent_send(struct intent *i)
 {
-    struct client *c = k->r->m->client;
-    struct intent *i = k->at;
-    while (i && i->kind == INTENT_EVENT) {
-        if (!i->on_failure)
-            post_event(k, i, i->message);
-        k->at = i = i->next;
-    }
-    if (!i) {
-        key_end(k, 0);
-        return;
-    }
+    struct client *c = i->key->r->m->client;
     switch (i->kind) {
-    case INTENT_CREATE: client_create(c, i->res, i->ns, i->obj, intent_done, k); return;
+    case INTENT_CREATE: return client_create_json(c, i->res, i->ns, i->body, intent_done, i);
     case INTENT_UPDATE:
-        client_update(c, i->res, i->ns, i->name, i->subresource, i->obj, intent_done, k);
-        return;
+        return client_update_json(c, i->res, i->ns, i->name, i->subresource, i->body, intent_done,
+                                  i);
     case INTENT_PATCH:
-        client_patch(c, i->res, i->ns, i->name, i->subresource, i->patch, i->body, intent_done, k);
-        return;
-    case INTENT_DELETE: client_delete(c, i->res, i->ns, i->name, &i->how, intent_done, k); return;
-    case INTENT_EVENT: never("events were taken above");
+        return client_patch(c, i->res, i->ns, i->name, i->subresource, i->patch, i->body,
+                            intent_done, i);
+    case INTENT_DELETE: return client_delete(c, i->res, i->ns, i->name, &i->how, intent_done, i);
+    case INTENT_DELETE_ALL: return client_delete_all(c, i->res, i->ns, intent_done, i);
+    case INTENT_GET: return client_get(c, i->res, i->ns, i->name, intent_done, i);
     }
+    never("an intent of no kind");
+}
+
+/* Sends what may be under way now. */
+static void key_go_on(struct work_key *k)
+{
+    uint32_t batch = k->n_sent ? list_entry(k->sent.next, struct intent, link)->batch : 0;
+    while (k->rc.next) {
+        struct intent *i = k->rc.next;
+        if (k->n_sent && (!batch || i->batch != batch || k->n_sent >= BATCH_PARALLEL_MAX))
+            return;
+        k->rc.next = i->next;
+        batch = i->batch;
+        list_push_back(&k->sent, &i->link);
+        k->n_sent++;
+        i->call = intent_send(i);
+    }
+    if (!k->n_sent)
+        key_end(k);
 }
 
 /* ---- running keys ---- */
@@ -360,46 +546,30 @@ static bool all_synced(struct runner *r)
 static void key_run(struct work_key *k)
 {
     struct runner *r = k->r;
-    struct loop *l = client_loop(r->m->client);
-    if (!caught_up(k) && loop_now_ms(l) - k->owed_since_ms < CACHE_WAIT_MAX_MS) {
-        /* The event that the cache still has to see will wake the key; the timer is for a server
-         * that never sends it. */
-        timer_start(l, &k->delay, CACHE_WAIT_MAX_MS, delay_over);
-        return;
-    }
-    k->queued = false;
-    k->running = true;
+    k->state = KEY_RUNNING;
+    k->failure = 0;
+    k->pointless = false;
     r->running++;
-    k->n_owed = 0;
     arena_init(&k->arena, ARENA_CAP_DEFAULT);
     k->rc = (struct reconcile){.c = &r->c,
                                .m = r->m,
                                .arena = &k->arena,
                                .ns = str_z(k->ns),
                                .name = str_z(k->name),
-                               .now = loop_wall(l),
+                               .now = loop_wall(loop_of(k)),
                                .requeue_ms = -1};
     r->c.def->reconcile(&k->rc);
-    k->requeue_ms = k->rc.requeue_ms;
-    k->at = k->rc.intents;
-    key_next(k);
+    key_go_on(k);
 }
 
 static void runner_run(struct task *t)
 {
     struct runner *r = CONTAINER_OF(t, struct runner, run);
     if (!all_synced(r))
-        return; /* `synced` kicks again */
-    while (r->running < r->m->parallel_max && !list_empty(&r->ready)) {
-        struct work_key *k = list_entry(list_pop_front(&r->ready), struct work_key, link);
-        key_run(k);
-    }
+        return; /* source_synced kicks again */
+    while (r->running < r->m->parallel_max && !list_empty(&r->ready))
+        key_run(list_entry(list_pop_front(&r->ready), struct work_key, link));
     item_views_trim();
-}
-
-static void runner_kick(struct runner *r)
-{
-    loop_defer(client_loop(r->m->client), &r->run, runner_run);
 }
 
 void controller_enqueue(struct controller *c, struct str ns, struct str name)
@@ -413,24 +583,35 @@ void controller_enqueue(struct controller *c, struct str ns, struct str name)
         k->r = r;
         k->ns = xasprintf("%.*s", STR_ARG(ns));
         k->name = xasprintf("%.*s", STR_ARG(name));
+        list_init(&k->sent);
         map_put(&r->keys, key, k);
     }
     arena_fini(&scratch);
-    /* A key that backs off keeps its delay: an event does not make a refused write good. */
-    if (k->failures && timer_active(&k->delay)) {
-        k->queued = true;
+    switch (k->state) {
+    case KEY_READY: return;
+    case KEY_RUNNING: k->wanted = true; return;
+    case KEY_SETTLING:
+        if (!k->wanted)
+            key_settle(k, true);
         return;
+    case KEY_IDLE:
+    case KEY_DELAYED: key_wake(k); return;
     }
-    key_ready(k);
+}
+
+void item_names(const struct item *i, struct str *ret_ns, struct str *ret_name)
+{
+    struct str key = item_key(i), head;
+    ptrdiff_t at = str_rindex(key, '/');
+    *ret_name = str_sub(key, (size_t)(at + 1), key.n);
+    head = str_sub(key, 0, (size_t)MAX(at, 0));
+    *ret_ns = str_sub(head, (size_t)(str_rindex(head, '/') + 1), head.n);
 }
 
 void controller_enqueue_item(struct controller *c, struct item *i)
 {
-    struct str key = item_key(i), head, name, ns;
-    ptrdiff_t at = str_rindex(key, '/');
-    name = str_sub(key, (size_t)(at + 1), key.n);
-    head = str_sub(key, 0, (size_t)MAX(at, 0));
-    ns = str_sub(head, (size_t)(str_rindex(head, '/') + 1), head.n);
+    struct str ns, name;
+    item_names(i, &ns, &name);
     controller_enqueue(c, ns, name);
 }
 
@@ -477,8 +658,6 @@ static void source_event(void *arg, struct item *old, struct item *now)
     struct source *s = arg;
     if (s->map)
         s->map(&s->r->c, old, now);
-    if (!list_empty(&s->r->ready))
-        runner_kick(s->r);
 }
 
 static void source_synced(void *arg)
@@ -487,17 +666,30 @@ static void source_synced(void *arg)
     runner_kick(s->r);
 }
 
-struct cache *controller_watch(struct controller *c, const char *resource, map_fn *map)
+static void source_progress(void *arg)
+{
+    struct source *s = arg;
+    runner_settle(s->r);
+}
+
+struct cache *controller_watch_def(struct controller *c, const struct resource_def *res,
+                                   map_fn *map)
 {
     struct runner *r = CONTAINER_OF(c, struct runner, c);
     struct source *s = xcalloc(1, sizeof *s);
     s->r = r;
     s->map = map;
-    s->cache = client_cache(r->m->client, resource_named(resource), STR(""), STR(""));
-    s->handler = (struct cache_handler){source_event, source_synced, s};
+    s->cache = client_cache(r->m->client, res, STR(""), STR(""));
+    s->handler = (struct cache_handler){
+        .event = source_event, .synced = source_synced, .progress = source_progress, .arg = s};
     list_push_back(&r->sources, &s->link);
     cache_handle(s->cache, &s->handler);
     return s->cache;
+}
+
+struct cache *controller_watch(struct controller *c, const char *resource, map_fn *map)
+{
+    return controller_watch_def(c, resource_named(resource), map);
 }
 
 struct manager *manager_new(const struct manager_config *c,
@@ -516,6 +708,7 @@ struct manager *manager_new(const struct manager_config *c,
         r->c = (struct controller){.def = defs[i], .m = m};
         list_init(&r->sources);
         list_init(&r->ready);
+        list_init(&r->settling);
         defs[i]->start(&r->c);
     }
     return m;
@@ -560,8 +753,10 @@ struct str manager_ca(struct manager *m)
 
 bool manager_idle(const struct manager *m)
 {
-    for (size_t i = 0; i < m->n; i++)
-        if (m->runners[i].running || !list_empty(&m->runners[i].ready))
+    for (size_t i = 0; i < m->n; i++) {
+        const struct runner *r = &m->runners[i];
+        if (r->running || r->failing || !list_empty(&r->ready) || !list_empty(&r->settling))
             return false;
+    }
     return true;
 }
