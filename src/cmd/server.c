@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cmd/cmd.h"
+#include "controller/controller.h"
 #include "http/http.h"
 #include "sched/sched.h"
 #include "server/front.h"
@@ -18,8 +19,9 @@ struct process {
     struct server *server;
     struct tls_context *tls, *kubelet_tls;
     struct http_server *http;
-    struct client *sched_client;
+    struct client *sched_client, *manager_client;
     struct sched *sched;
+    struct manager *manager;
     struct signal_watch term, intr;
     bool ending;
 };
@@ -87,6 +89,16 @@ static void start_scheduler(struct process *p)
     p->sched = sched_new(&c);
 }
 
+static int start_controllers(struct process *p, struct err *e)
+{
+    p->manager_client = own_client(p, "system:kube-controller-manager");
+    struct manager_config c = {.client = p->manager_client};
+    int rc = read_pki(p, "ca.crt", &c.ca_pem, e);
+    if (rc == 0)
+        p->manager = manager_new(&c, controllers_all, controllers_all_count);
+    return rc;
+}
+
 static int listen_http(struct process *p, struct err *e)
 {
     struct str address =
@@ -134,6 +146,8 @@ static void close_all(struct process *p)
     signal_watch_stop(&p->intr);
     sched_free(p->sched);
     client_free(p->sched_client);
+    manager_free(p->manager);
+    client_free(p->manager_client);
     server_free(p->server);
     store_close(p->store);
     loop_run(p->loop); /* until what was closed is gone */
@@ -158,7 +172,8 @@ static int run(int argc, char **argv)
     if (cluster_load(&p.arena, dir, &p.c, &e) < 0)
         return complain(&e, "`barque up` makes one");
     p.loop = loop_new(&e);
-    if (!p.loop || open_tls(&p, &e) < 0 || open_server(&p, &e) < 0 || listen_http(&p, &e) < 0)
+    if (!p.loop || open_tls(&p, &e) < 0 || open_server(&p, &e) < 0 || listen_http(&p, &e) < 0 ||
+        start_controllers(&p, &e) < 0)
         return complain(&e, NULL);
     start_scheduler(&p);
     watch_signals(&p);
