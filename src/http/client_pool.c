@@ -52,9 +52,8 @@ static void dial_more(struct http_client *c)
     struct http_call *x;
     uint32_t wanted = 0;
     list_each (x, &c->waiting, link)
-        wanted++;
-    if (c->protocol != CLIENT_HTTP1)
-        wanted = MIN(wanted, 1u);
+        if (++wanted >= (c->protocol == CLIENT_HTTP1 ? c->connections_max : 1))
+            break;
     for (uint32_t have = expected(c);
          have < wanted && c->conn_count + c->dial_count < c->connections_max; have++)
         dial(c, NULL);

@@ -236,7 +236,9 @@ struct http_client_config {
     struct str host;            /* Host header and TLS server name; also resolved when address is
                                    empty ("example.com:443") */
     struct tls_context *tls;    /* NULL: plain */
-    uint32_t connections_max;   /* HTTP/1.1 only; default 8 */
+    uint32_t connections_max;   /* default 8. HTTP/1.1 has one call on each at a time: count watches
+                                   in; HTTP/2 opens another only when the server's limit of
+                                   streams is reached. Upgrades come on top */
     int64_t connect_timeout_ms; /* default 10 s */
 };
 struct http_client *http_client_new(struct loop *l, const struct http_client_config *c);

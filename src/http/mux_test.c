@@ -383,6 +383,50 @@ static void not_an_upgrade(void **state)
     world_fini(&w);
 }
 
+/* ---- giving up before the connection is there ---- */
+
+struct canceller {
+    struct timer t;
+    struct world *w;
+    struct http_mux_call *call;
+};
+
+static void cancel_it(struct timer *t)
+{
+    struct canceller *c = CONTAINER_OF(t, struct canceller, t);
+    http_mux_call_cancel(c->call);
+    loop_stop(c->w->client_loop);
+}
+
+static void cancelled(void **state)
+{
+    static const char *const protocols[] = {"v5.channel.k8s.io", NULL};
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct sim *sim = sim_new(seed);
+        struct world w;
+        struct canceller c = {.w = &w};
+        world_init(&w, sim);
+        w.total = 1;
+        c.call = http_mux_call(w.client, HTTP_MUX_WEBSOCKET, STR("/exec"), NULL, protocols,
+                               &client_ops, &w, up);
+        if (seed == 0) {
+            http_mux_call_cancel(c.call);
+        } else {
+            /* Somewhere between the first task and the answer. */
+            struct sim_faults slow = sim_faults_none;
+            slow.latency_us_min = slow.latency_us_max = 4000;
+            sim_set_faults(sim, &slow);
+            timer_start(w.client_loop, &c.t, (int64_t)seed * 15 / 20, cancel_it);
+            loop_run(w.client_loop);
+        }
+        assert_null(w.mux);
+        assert_int_equal(w.failure.code, ERR_NONE);
+        world_fini(&w);
+        assert_true(w.served == NULL);
+        sim_free(sim);
+    }
+}
+
 TESTS(cmocka_unit_test(echo_small), cmocka_unit_test(echo_large),
       cmocka_unit_test(echo_in_the_simulator), cmocka_unit_test(refusals),
-      cmocka_unit_test(not_an_upgrade))
+      cmocka_unit_test(not_an_upgrade), cmocka_unit_test(cancelled))
