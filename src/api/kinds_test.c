@@ -192,6 +192,16 @@ static void *decode(struct subject *s, const struct json *tree)
     return obj;
 }
 
+static struct json *encode(struct subject *s, const void *obj)
+{
+    CLEANUP(buf_fini) struct buf b = BUF_INIT(MIB(1));
+    struct err e = ERR_INIT(s->arena);
+    struct json *tree;
+    desc_encode_json(s->resource->desc, obj, &b);
+    assert_int_equal(json_parse(s->arena, buf_to_arena(&b, s->arena), &tree, &e), 0);
+    return tree;
+}
+
 static void set_defaults(struct subject *s, void *obj)
 {
     desc_default(s->resource->desc, obj, s->arena);
@@ -290,9 +300,7 @@ struct row {
 
 static void check_values(struct subject *s, const struct row *r, const void *obj)
 {
-    CLEANUP(buf_fini) struct buf b = BUF_INIT(MIB(1));
-    desc_encode_json(s->resource->desc, obj, &b);
-    struct json *tree = from_yaml(s->arena, buf_to_arena(&b, s->arena));
+    struct json *tree = encode(s, obj);
     for (size_t i = 0; i < r->n; i++) {
         struct str path, value;
         assert_true(str_cut(r->expected[i], '=', &path, &value));
@@ -316,6 +324,7 @@ static void run_check(struct subject *s, const struct row *r, struct json *tree)
         set_defaults(s, old);
         if (!tree_get(tree, STR("status")))
             prepare(s, old, NULL);
+        tree = encode(s, old);
         apply(s->arena, tree, r->changes);
         obj = decode(s, tree);
         set_defaults(s, obj);

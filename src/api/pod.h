@@ -24,6 +24,31 @@ static inline void pod_template_defaults(struct arena *a, struct corev1_pod_temp
 void check_pod_template(struct validation *v, const struct field_path *p,
                         const struct corev1_pod_template_spec *t);
 
+/* Does the selector of a workload select what its template makes? p: of the template. */
+void check_template_selected(struct validation *v, const struct field_path *p,
+                             const struct metav1_label_selector *s,
+                             const struct corev1_pod_template_spec *t);
+/* Pods of this workload run for ever: restartPolicy Always, no deadline. */
+void check_endless_template(struct validation *v, const struct field_path *p,
+                            const struct corev1_pod_template_spec *t, const char *kind);
+/* The template of something that keeps replicas. */
+void check_replica_template(struct validation *v, const struct field_path *p,
+                            const struct metav1_label_selector *s,
+                            const struct corev1_pod_template_spec *t);
+/* Required when absent, and not empty. */
+void check_workload_selector(struct validation *v, const struct field_path *p,
+                             const struct metav1_label_selector *s, const char *kind);
+/* Counts of a status, each at most what `replicas` says. */
+struct replica_count {
+    const char *name;
+    int32_t n;
+    bool of_all; /* may not exceed the first count */
+};
+void check_replica_counts(struct validation *v, const struct field_path *p,
+                          const struct replica_count *counts, size_t n);
+void check_not_decremented(struct validation *v, const struct field_path *p, const int32_t *now,
+                           const int32_t *old);
+
 /* ---- parts that other kinds use too ---- */
 
 void check_tolerations(struct validation *v, const struct field_path *p,

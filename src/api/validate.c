@@ -114,6 +114,8 @@ struct bad_value bad_intstr(const struct intstr *i)
 struct bad_value bad_map(struct arena *a, const struct str_map *m)
 {
     CLEANUP(buf_fini) struct buf b = BUF_INIT(FAULT_TEXT_MAX / 2);
+    if (!m->v)
+        return bad_null();
     buf_c(&b, '{');
     for (size_t i = 0; i < m->n && !b.failed; i++) {
         if (i)
