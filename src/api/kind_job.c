@@ -27,6 +27,13 @@ static bool is_indexed(const struct batchv1_job_spec *s)
     return str_eq(s->completion_mode, STR("Indexed"));
 }
 
+static void default_labels(struct arena *a, struct batchv1_job *job)
+{
+    if (!job->metadata.labels.n)
+        LIST_EACH (pair, &job->spec.template.metadata.labels)
+            str_map_set(a, &job->metadata.labels, pair->key, pair->value);
+}
+
 static void defaults(struct arena *a, void *obj)
 {
     struct batchv1_job *job = obj;
@@ -38,9 +45,7 @@ static void defaults(struct arena *a, void *obj)
         s->parallelism = NEW_VALUE(a, int32_t, 1);
     if (!s->backoff_limit)
         s->backoff_limit = NEW_VALUE(a, int32_t, s->backoff_limit_per_index ? INT32_MAX : 6);
-    if (!job->metadata.labels.n)
-        LIST_EACH (pair, &s->template.metadata.labels)
-            str_map_set(a, &job->metadata.labels, pair->key, pair->value);
+    default_labels(a, job);
     if (!s->completion_mode.p)
         s->completion_mode = STR("NonIndexed");
     if (!s->suspend)
@@ -81,6 +86,8 @@ static void prepare(struct arena *a, void *obj, const void *old)
     struct batchv1_job *job = obj;
     if (!old && !is_manual(&job->spec))
         generate_selector(a, job);
+    /* Defaults once more: the generated labels are there now. */
+    default_labels(a, job);
 }
 
 /* ---- the generated selector ---- */

@@ -483,7 +483,7 @@ static void tables(void **state)
     misses = 0;
     each_file(TEST_DATA "/kinds", run_table);
     assert_int_equal(misses, 0);
-    assert_true(rows_run > 150);
+    assert_true(rows_run > 300);
     print_message("%zu rows\n", rows_run);
 }
 
