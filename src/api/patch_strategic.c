@@ -485,6 +485,28 @@ static bool check_order(struct job *j, const struct json *patch, const struct js
     return false;
 }
 
+/* The order of the live list, for merge_ordered. New elements take the places of deleted ones: not
+ * by design, but because the Go library reuses the list's memory; the places of a server's own
+ * elements depend on it. */
+static struct json *live_order(struct job *j, const struct member_type *m, struct json *doc,
+                               const struct json *patch)
+{
+    bool replace;
+    struct json *gone, *plain;
+    if (!patch || !m->merge || !m->key[0] || patch->array.n == 0 ||
+        patch->array.v[0]->type != JSON_OBJECT)
+        return doc;
+    if (!sort_out(j, patch, m->key, &replace, &gone, &plain))
+        return NULL;
+    if (replace || gone->array.n == 0)
+        return doc;
+    struct json *order = select_elements(j, doc, gone, m->key, false);
+    struct json *added = select_elements(j, plain, doc, m->key, false);
+    for (size_t i = 0; order && added && i < added->array.n && order->array.n < doc->array.n; i++)
+        order->array.v[order->array.n++] = added->array.v[i];
+    return added ? order : NULL;
+}
+
 /* Merges one list and brings it into the wanted order. doc or patch may be NULL, not both. */
 static struct json *merge_ordered(struct job *j, const struct member_type *m, struct json *doc,
                                   struct json *patch, const struct json *order)
@@ -507,7 +529,8 @@ static struct json *merge_ordered(struct job *j, const struct member_type *m, st
         return merged && !m->merge ? merged : NULL;
     if (m->key[0] && !all_have_key(j, merged, m->key))
         return NULL;
-    return arrange(j, merged, order, doc ? doc : none, m->key);
+    doc = doc ? live_order(j, m, doc, patch) : none;
+    return doc ? arrange(j, merged, order, doc, m->key) : NULL;
 }
 
 /* ---- objects ---- */

@@ -483,6 +483,12 @@ static void strategic_order(void **state)
         {CONTAINERS("[{\"name\":\"a\"}]"),
          "{\"spec\":{\"$setElementOrder/containers\":[{\"image\":\"b\"}]}}",
          "!map: map[image:b] does not contain declared merge key: name"},
+        /* new elements take the places of deleted ones among the server's own */
+        {CONTAINERS("[{\"name\":\"a\"},{\"name\":\"s\"}]"),
+         "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"b\"},{\"name\":\"c\"}],"
+         "\"containers\":[{\"name\":\"b\"},{\"name\":\"c\"},{\"name\":\"a\",\"$patch\":"
+         "\"delete\"}]}}",
+         CONTAINERS("[{\"name\":\"s\"},{\"name\":\"b\"},{\"name\":\"c\"}]")},
         /* of an unknown list: no effect */
         {"{\"x\":[2,1]}", "{\"$setElementOrder/x\":[1,2]}", "{\"x\":[2,1]}"},
         {CONTAINERS("[]"), "{\"spec\":{\"$setElementOrder/containers\":[]}}", CONTAINERS("[]")},
