@@ -65,12 +65,6 @@ static struct fieldset named_fields(struct apply_job *j, const struct versioned 
     return smd_name_members(&j->pool, v->type, &s);
 }
 
-static struct json *remove_fields(struct apply_job *j, const struct versioned *v,
-                                  const struct fieldset *s)
-{
-    return v->tree ? smd_remove(&j->walk, v->type, v->tree, s) : NULL;
-}
-
 /* All fields that anybody manages in this version. */
 static struct fieldset managed_in(struct attempt *t, struct str version)
 {
@@ -103,7 +97,7 @@ static int add_back_managed(struct attempt *t, struct str version, struct versio
     struct fieldset all = named_fields(j, merged), kept = named_fields(j, pruned);
     kept = fieldset_union(&j->pool, &kept, &managed);
     struct fieldset gone = fieldset_minus(&j->pool, &all, &kept);
-    pruned->tree = remove_fields(j, merged, &gone);
+    pruned->tree = smd_remove(&j->walk, merged->type, merged->tree, &gone);
     return 0;
 }
 
@@ -140,7 +134,7 @@ static int add_back_dangling(struct attempt *t, const struct versioned *merged,
     struct fieldset named = smd_name_members(&j->pool, merged->type, last);
     struct fieldset gone = fieldset_minus(&j->pool, &all, &kept);
     gone = fieldset_intersect(&j->pool, &gone, &named);
-    pruned->tree = remove_fields(j, merged, &gone);
+    pruned->tree = smd_remove(&j->walk, merged->type, merged->tree, &gone);
     return 0;
 }
 
@@ -150,14 +144,17 @@ static int prune(struct attempt *t, struct str last_version, const struct fields
 {
     struct apply_job *j = t->j;
     struct versioned whole = apply_versioned(j, *merged), pruned, there;
-    if (fieldset_empty(last))
+    struct fieldset dropped = fieldset_minus(&j->pool, last, &t->own->set);
+    /* Who still applies all that it applied takes nothing away. */
+    if (fieldset_empty(last) ||
+        (str_eq(last_version, j->in->api_version) && fieldset_empty(&dropped)))
         return 0;
     int rc = apply_convert(j, &whole, last_version, &there);
     if (rc)
         return rc < 0 ? rc : 0;
     whole = pruned = there;
     struct fieldset named = smd_name_members(&j->pool, whole.type, last);
-    pruned.tree = remove_fields(j, &whole, &named);
+    pruned.tree = smd_remove(&j->walk, whole.type, whole.tree, &named);
     rc = add_back_others(t, last_version, whole, &pruned);
     if (rc == 0)
         rc = add_back_dangling(t, &whole, last, &pruned);

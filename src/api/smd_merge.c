@@ -3,6 +3,8 @@
 #include "api/smd_walk.h"
 #include "api/tree.h"
 
+static struct json null_value = {.type = JSON_NULL}; /* nobody writes to it */
+
 static struct json *merge(struct smd_walk *w, const struct smd_at *at, struct smd_type t,
                           struct json *live, struct json *config);
 
@@ -124,7 +126,6 @@ static void find_next_shared(struct weave *v, uint32_t from)
 /* What live has more than once is not merged but replaced. */
 static void take_config(struct weave *v, uint32_t c)
 {
-    static struct json null_value = {.type = JSON_NULL};
     const struct smd_item *item = &v->config.v[c];
     const struct smd_at below = {v->at, &item->step};
     struct json *live = NULL;
@@ -232,7 +233,10 @@ struct json *smd_merge(struct smd_walk *w, struct smd_type t, struct json *live,
     return merge(w, NULL, t, live, config);
 }
 
-/* ---- removal ---- */
+/* ---- removal ----
+ *
+ * A list or map of which nothing is left becomes null, not absent: it was not removed itself, and
+ * whoever asks next which fields there are must still find it. */
 
 static struct json *remove_items(struct smd_walk *w, struct smd_type t, struct smd_atom atom,
                                  struct json *v, const struct fieldset *s)
@@ -247,10 +251,9 @@ static struct json *remove_items(struct smd_walk *w, struct smd_type t, struct s
             continue;
         if (node)
             item = smd_remove(w, smd_element(t), item, node->below);
-        if (item)
-            to->array.v[to->array.n++] = item;
+        to->array.v[to->array.n++] = item;
     }
-    return to && to->array.n ? to : NULL;
+    return to && to->array.n ? to : &null_value;
 }
 
 static struct json *remove_members(struct smd_walk *w, struct smd_type t, const struct json *v,
@@ -268,10 +271,9 @@ static struct json *remove_members(struct smd_walk *w, struct smd_type t, const 
             continue;
         if (node)
             kept = smd_remove(w, smd_member(t, m->key, &declared), kept, node->below);
-        if (kept)
-            to->object.v[to->object.n++] = (struct json_member){m->key, kept};
+        to->object.v[to->object.n++] = (struct json_member){m->key, kept};
     }
-    return to && to->object.n ? to : NULL;
+    return to && to->object.n ? to : &null_value;
 }
 
 struct json *smd_remove(struct smd_walk *w, struct smd_type t, struct json *v,
@@ -283,11 +285,11 @@ struct json *smd_remove(struct smd_walk *w, struct smd_type t, struct json *v,
         return v;
     if (is & SMD_MAP) {
         bool empty = v->type != JSON_OBJECT || v->object.n == 0;
-        return empty || atom.map_atomic ? NULL : remove_members(w, t, v, s);
+        return empty || atom.map_atomic ? &null_value : remove_members(w, t, v, s);
     }
     if (is & SMD_LIST && !(is & SMD_SCALAR)) {
         bool empty = v->type != JSON_ARRAY || v->array.n == 0;
-        return empty || atom.list_atomic ? NULL : remove_items(w, t, atom, v, s);
+        return empty || atom.list_atomic ? &null_value : remove_items(w, t, atom, v, s);
     }
     return v;
 }

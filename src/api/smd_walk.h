@@ -45,7 +45,7 @@ struct smd_diff smd_compare(struct smd_walk *w, struct smd_type t, const struct 
 /* live with what config says; NULL: nothing is left, or the arena is full. */
 struct json *smd_merge(struct smd_walk *w, struct smd_type t, struct json *live,
                        struct json *config);
-/* v without the members of s and all below them; NULL: nothing is left, or the arena is full. */
+/* v without the members of s and all below them. Lists and maps that are emptied become null. */
 struct json *smd_remove(struct smd_walk *w, struct smd_type t, struct json *v,
                         const struct fieldset *s);
 
