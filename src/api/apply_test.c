@@ -716,6 +716,47 @@ static void manager_names(void **state)
     arena_fini(&a);
 }
 
+/* An HPA scales what an applier had sized; later the applier's other fields are as they were. */
+static void scale(void **state)
+{
+    struct arena a = ARENA_INIT;
+    struct fields_pool pool = {&a, false};
+    struct err e = ERR_INIT(&a);
+    const struct fieldset path = fieldset_of(&pool, "{\"f:spec\":{\"f:replicas\":{}}}");
+    const struct replicas_path paths[] = {{STR("apps/v1"), &path}};
+    struct json *in_scale, *out,
+        *entries = parse(
+            &a, "[{\"manager\":\"gitops\",\"operation\":\"Apply\",\"apiVersion\":\"apps/v1\","
+                "\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{\"f:spec\":{\"f:paused\":{},"
+                "\"f:replicas\":{}}}},{\"manager\":\"old\",\"operation\":\"Update\",\"apiVersion\":"
+                "\"apps/v1beta1\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{\"f:spec\":{"
+                "\"f:replicas\":{}}}}]");
+    assert_int_equal(managed_to_scale(&pool, entries, paths, 1, &in_scale, &e), 0);
+    assert_str(json_text(&a, in_scale),
+               "[{\"manager\":\"gitops\",\"operation\":\"Apply\",\"apiVersion\":"
+               "\"autoscaling/v1\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{\"f:spec\":{"
+               "\"f:replicas\":{}}}}]");
+    /* Nobody touched the number. */
+    assert_int_equal(
+        managed_from_scale(&pool, entries, in_scale, STR("apps/v1"), paths, 1, &out, &e), 0);
+    assert_int_equal(out->array.n, 1);
+    assert_true(json_eq(out->array.v[0], entries->array.v[0]));
+    /* The HPA took it. */
+    struct json *taken = parse(
+        &a, "[{\"manager\":\"hpa\",\"operation\":\"Update\",\"apiVersion\":\"autoscaling/v1\","
+            "\"time\":\"2026-01-01T00:00:00Z\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{"
+            "\"f:spec\":{\"f:replicas\":{}}},\"subresource\":\"scale\"}]");
+    assert_int_equal(managed_from_scale(&pool, entries, taken, STR("apps/v1"), paths, 1, &out, &e),
+                     0);
+    assert_str(json_text(&a, out),
+               "[{\"manager\":\"gitops\",\"operation\":\"Apply\",\"apiVersion\":\"apps/v1\","
+               "\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{\"f:spec\":{\"f:paused\":{}}}},"
+               "{\"manager\":\"hpa\",\"operation\":\"Update\",\"apiVersion\":\"apps/v1\","
+               "\"time\":\"2026-01-01T00:00:00Z\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{"
+               "\"f:spec\":{\"f:replicas\":{}}},\"subresource\":\"scale\"}]");
+    arena_fini(&a);
+}
+
 /* ---- properties ---- */
 
 static uint32_t next_random(uint64_t *seed)
@@ -798,5 +839,5 @@ TESTS(cmocka_unit_test(create_and_update), cmocka_unit_test(conflict_and_force),
       cmocka_unit_test(many_updaters), cmocka_unit_test(bad_configurations),
       cmocka_unit_test(from_client_side_apply), cmocka_unit_test(no_effect),
       cmocka_unit_test(custom_resource), cmocka_unit_test(schema_change),
-      cmocka_unit_test(versions), cmocka_unit_test(manager_names),
+      cmocka_unit_test(versions), cmocka_unit_test(scale), cmocka_unit_test(manager_names),
       cmocka_unit_test(random_managers))

@@ -70,6 +70,28 @@ void managed_print(struct buf *b, const struct manager *m);
 /* Managers in the order in which conflicts list them. */
 int managed_cmp(const struct manager *a, const struct manager *b);
 
+/* ---- the subresource scale ----
+ *
+ * A Scale shows one field of its object, the number of replicas, and those managers that own it.
+ * Before a Scale is written its managedFields are made from the object's, afterwards the object's
+ * from those of the Scale. */
+
+struct replicas_path {
+    struct str api_version;
+    const struct fieldset *path; /* the one field; NULL: no scale in this version */
+};
+
+/* Entries for the Scale (autoscaling/v1), NULL: none. Errors: as managed_decode. */
+int managed_to_scale(struct fields_pool *pool, const struct json *entries,
+                     const struct replicas_path *paths, size_t n, struct json **ret,
+                     struct err *e) MUST_USE;
+/* The object's entries after a write of the Scale in api_version: who no longer owns the Scale's
+ * field loses the object's. Managers of versions without a path in the list are forgotten. */
+int managed_from_scale(struct fields_pool *pool, const struct json *entries,
+                       const struct json *scale_entries, struct str api_version,
+                       const struct replicas_path *paths, size_t n, struct json **ret,
+                       struct err *e) MUST_USE;
+
 /* The manager's name for a request: fieldManager, else what stands before the first '/' of the
  * user agent, printable characters only, at most MANAGED_NAME_MAX bytes. */
 struct str managed_name(struct arena *a, struct str field_manager, struct str user_agent);
