@@ -13,6 +13,18 @@ test:
 	@$(MAKE) --no-print-directory all
 	@scripts/test $(BUILD)
 
+# Starts the one-machine cluster and deploys a demo.
+run:
+	@scripts/deps runtime build demo
+	@$(MAKE) --no-print-directory all
+	@scripts/run
+
+stop:
+	@$(BUILD)/barque down
+
+install: all
+	@meson install -C $(BUILD) --no-rebuild >/dev/null
+
 # A second build under AddressSanitizer and UndefinedBehaviorSanitizer, and its tests.
 asan:
 	@scripts/deps runtime build test
@@ -26,4 +38,4 @@ lint:
 clean:
 	@rm -rf $(BUILD) build-asan build-fuzz
 
-.PHONY: all test asan lint clean
+.PHONY: all run stop test asan lint install clean

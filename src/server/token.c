@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Service-account tokens: ES256 JSON web tokens (RFC 7518 3.4), signed and verified with one key. */
+/* Service-account tokens: ES256 JSON web tokens (RFC 7518 3.4), signed and verified with one key.
+ */
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
@@ -12,11 +13,15 @@
 #include "server/impl.h"
 #include "server/write.h"
 
+enum { VERIFIED_MAX = 4096 };
 enum { TOKEN_BYTES_MAX = 16 << 10, CLOCK_SKEW_S = 10, SIGNATURE_BYTES = 64 };
 
 struct token_key {
     EVP_PKEY *pkey;
     struct str kid; /* base64url of the SHA-256 of the public key's DER form */
+    /* Tokens whose signature was found good: a client sends the same one with every request.
+     * Everything else about them is checked each time. */
+    struct map verified;
 };
 
 static struct str key_id(struct arena *a, EVP_PKEY *pkey)
@@ -52,8 +57,10 @@ int token_init(struct server *s, struct err *e)
 
 void token_fini(struct server *s)
 {
-    if (s->token_key)
+    if (s->token_key) {
         EVP_PKEY_free(s->token_key->pkey);
+        map_fini(&s->token_key->verified);
+    }
     free(s->token_key);
     s->token_key = NULL;
 }
@@ -165,6 +172,19 @@ static bool signature_ok(struct server *s, struct str signed_part, struct str si
     return ok;
 }
 
+static bool is_verified(struct server *s, struct str token, size_t signed_n, struct str sig)
+{
+    struct map *verified = &s->token_key->verified;
+    if (map_has(verified, token))
+        return true;
+    if (!signature_ok(s, str_n(token.p, signed_n), sig))
+        return false;
+    if (verified->count >= VERIFIED_MAX)
+        map_clear(verified);
+    map_put(verified, token, s);
+    return true;
+}
+
 static int refuse(struct err *e, const char *why)
 {
     return err_set(e, ERR_UNAUTHORIZED, "Unauthorized: %s", why);
@@ -180,7 +200,7 @@ static int open_token(struct server *s, struct arena *a, struct str token, struc
         !str_cut(rest, '.', &claims, &sig) || !base64url_decode(a, sig, &sig) ||
         !base64url_decode(a, claims, &text))
         return refuse(e, "not a token of this server");
-    if (!signature_ok(s, str_n(token.p, head.n + 1 + claims.n), sig))
+    if (!is_verified(s, token, head.n + 1 + claims.n, sig))
         return refuse(e, "the token's signature is wrong");
     struct err ignored = ERR_INIT(a);
     if (json_parse(a, text, ret, &ignored) < 0 || !json_i64(json_getz(*ret, "exp"), &exp))
