@@ -13,7 +13,7 @@ struct make {
     struct bundle *b;
     struct image image;
     struct oci_config config;
-    const char *folder, *rootfs;
+    const char *folder, *rootfs, *snapshot;
     VEC(struct spec_bind) volumes; /* images that are mounted as volumes */
     struct buf chains;
 };
@@ -94,7 +94,7 @@ static int mount_root(struct make *m)
     struct str *lowers;
     size_t n;
     int r = lowers_of(m, &m->image, &lowers, &n);
-    return r < 0 ? r : snapshot_mount(m->folder, lowers, n, m->b->e);
+    return r < 0 ? r : snapshot_mount(m->snapshot, m->rootfs, lowers, n, m->b->e);
 }
 
 /* ---- images as volumes ---- */
@@ -268,6 +268,7 @@ int bundle_make(struct bundle *b)
     struct make m = {.b = b, .chains = BUF_INIT(MIB(4))};
     m.folder = container_path(b->g, b->a, b->id, "");
     m.rootfs = container_path(b->g, b->a, b->id, "rootfs");
+    m.snapshot = arena_fmt(b->a, "%s/snapshots/%.*s", b->g->root, STR_ARG(b->id)).p;
     int r = make(&m);
     buf_fini(&m.chains);
     if (r < 0) {
@@ -280,7 +281,7 @@ int bundle_make(struct bundle *b)
 int bundle_unmount(const struct local *g, struct str id, struct err *e)
 {
     const char *folder = container_path(g, e->arena, id, "");
-    int r = snapshot_unmount(folder, e);
+    int r = snapshot_unmount(container_path(g, e->arena, id, "rootfs"), e);
     if (r < 0)
         return r;
     /* volumes of images, if there are any */
@@ -292,6 +293,12 @@ int bundle_unmount(const struct local *g, struct str id, struct err *e)
 
 int bundle_remove(const struct local *g, struct str id, struct err *e)
 {
-    unlink(arena_fmt(e->arena, "%s/exits/%.*s", g->root, STR_ARG(id)).p);
-    return snapshot_remove(container_path(g, e->arena, id, ""), e);
+    const char *snapshot = arena_fmt(e->arena, "%s/snapshots/%.*s", g->root, STR_ARG(id)).p;
+    int r = bundle_unmount(g, id, e);
+    if (r < 0)
+        return r;
+    unlink(arena_fmt(e->arena, "%s/exits/%.*s", g->run, STR_ARG(id)).p);
+    record_forget(g->root, RECORD_CONTAINER, id);
+    r = tree_remove(AT_FDCWD, snapshot, e);
+    return r < 0 ? r : mounted_tree_remove(container_path(g, e->arena, id, ""), e);
 }

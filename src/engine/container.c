@@ -58,9 +58,9 @@ static int not_found(struct local *g, struct engine_call *c, struct str id)
 
 struct save_job {
     struct job job;
+    struct container *c;
     struct arena arena;
     struct enginev1_container_record *r;
-    char *root;
 };
 
 static void save_run(struct job *job)
@@ -68,23 +68,35 @@ static void save_run(struct job *job)
     struct save_job *j = CONTAINER_OF(job, struct save_job, job);
     struct err ignored = ERR_INIT(&j->arena);
     /* a record that cannot be written costs what a later engine knows of this container's times */
-    (void)!record_write(j->root, "containers", &enginev1_container_record_desc, j->r->id, j->r,
-                        &ignored);
+    (void)!record_write(job->g->root, RECORD_CONTAINER, j->r->id, j->r, &ignored);
+    (void)!record_remember(job->g->root, RECORD_CONTAINER, j->r->id, j->r, &ignored);
 }
 
 static void save_done(struct job *job)
 {
     struct save_job *j = CONTAINER_OF(job, struct save_job, job);
+    struct container *c = j->c;
+    bool again = c->save_again;
     arena_fini(&j->arena);
     free(j);
+    c->saving = c->save_again = false;
+    if (again)
+        container_save(c);
+    else
+        container_step(c);
 }
 
 void container_save(struct container *c)
 {
+    if (c->saving) { /* never two at once: the older might win */
+        c->save_again = true;
+        return;
+    }
     struct save_job *j = xcalloc(1, sizeof *j);
     arena_init(&j->arena, RECORD_ARENA_MAX);
+    j->c = c;
     j->r = desc_copy(&enginev1_container_record_desc, &j->arena, &c->r);
-    j->root = c->g->root;
+    c->saving = true;
     job_start(c->g, &j->job, save_run, save_done);
 }
 
@@ -129,8 +141,7 @@ static void create_run(struct job *job)
     if (j->result < 0)
         return;
     fill_record(j);
-    j->result = record_write(job->g->root, "containers", &enginev1_container_record_desc,
-                             j->c->r.id, &j->c->r, &j->call->err);
+    j->result = record_write(job->g->root, RECORD_CONTAINER, j->c->r.id, &j->c->r, &j->call->err);
 }
 
 static void create_done(struct job *job)
@@ -149,6 +160,7 @@ static void create_done(struct job *job)
             arena_str(j->call->arena, c->r.id);
         local_event(g, CRIV1_CONTAINER_CREATED_EVENT, c->r.id, c->r.sandbox_id);
         call_done(g, j->call);
+        container_save(c);
         container_step(c);
     }
     free(j);
@@ -313,27 +325,27 @@ static void start_removal(struct container *c)
     job_start(c->g, &j->job, remove_run, remove_done);
 }
 
+static void try_removal(struct container *c)
+{
+    if (!c->removal_wanted)
+        return;
+    if (c->phase == CONTAINER_STARTING || c->r.state == CRIV1_CONTAINER_RUNNING)
+        container_kill(c);
+    else if (c->phase == CONTAINER_IDLE && !c->saving)
+        start_removal(c);
+}
+
 void container_step(struct container *c)
 {
     struct sandbox *s = c->sandbox;
-    if (c->phase == CONTAINER_IDLE && c->removal_wanted) {
-        if (c->r.state == CRIV1_CONTAINER_RUNNING)
-            container_kill(c);
-        else
-            start_removal(c);
-    }
+    try_removal(c);
     sandbox_step(s);
 }
 
 void container_discard(struct container *c)
 {
-    if (c->removal_wanted)
-        return;
     c->removal_wanted = true;
-    if (c->phase == CONTAINER_STARTING || c->r.state == CRIV1_CONTAINER_RUNNING)
-        container_kill(c);
-    else if (c->phase == CONTAINER_IDLE)
-        start_removal(c);
+    try_removal(c);
 }
 
 void container_remove(struct local *g, struct engine_call *call)
@@ -490,8 +502,7 @@ struct loading {
 
 static bool read_container(struct container *c, const char *id, struct err *e)
 {
-    int r = record_read(c->g->root, "containers", &enginev1_container_record_desc, id, &c->arena,
-                        &c->r, e);
+    int r = record_read(c->g->root, RECORD_CONTAINER, id, &c->arena, &c->r, e);
     if (r < 0 || !str_eqz(c->r.id, id) || !c->r.config || !c->r.config->metadata)
         return false;
     c->sandbox = sandbox_find(c->g, c->r.sandbox_id);
@@ -522,7 +533,7 @@ static int load_one(void *arg, int dir, const char *name)
 int containers_load(struct local *g, bool new_boot, struct err *e)
 {
     struct loading l = {g, new_boot};
-    CLEANUP(free_ptr) char *folder = xasprintf("%s/containers", g->root);
+    CLEANUP(free_ptr) char *folder = xasprintf("%s/containers", g->run);
     int r = dir_make(folder, 0711, e);
     return r < 0 ? r : dir_each(AT_FDCWD, folder, load_one, &l, e);
 }

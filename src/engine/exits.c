@@ -10,7 +10,7 @@
 
 static struct str exits_path(const struct local *g, struct arena *a, struct str id)
 {
-    return arena_fmt(a, "%s/exits/%.*s", g->root, STR_ARG(id));
+    return arena_fmt(a, "%s/exits/%.*s", g->run, STR_ARG(id));
 }
 
 bool exit_read(const struct local *g, struct str id, int32_t *ret_code, int64_t *ret_at_ns)
@@ -64,7 +64,7 @@ static void readable(struct fd_watch *w, bool r, bool wr)
 
 int exits_watch(struct local *g, struct err *e)
 {
-    CLEANUP(free_ptr) char *path = xasprintf("%s/exits", g->root);
+    CLEANUP(free_ptr) char *path = xasprintf("%s/exits", g->run);
     int r = dir_make(path, 0700, e);
     if (r < 0)
         return r;

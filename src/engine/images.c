@@ -182,7 +182,7 @@ int image_store_open(const char *engine_root, struct image_store **ret, struct e
     CLEANUP(free_ptr) char *root = xasprintf("%s/images", engine_root);
     arena_init(&s->arena, 2 * (size_t)INDEX_BYTES_MAX + MIB(256));
     pthread_mutex_init(&s->mutex, NULL);
-    s->containers = xasprintf("%s/containers", engine_root);
+    s->containers = xasprintf("%s/run/containers", engine_root);
     s->index_path = xasprintf("%s/index.json", root);
     int r = content_init(&s->content, root, e);
     if (r == 0)

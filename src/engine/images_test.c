@@ -138,7 +138,7 @@ static void test_shared_and_swept(void **state)
     assert_int_equal(n, 1);
 
     /* a container stands on the layer: it stays when the image goes */
-    put(w, "engine/containers/c1/layers", image.layers.v[0]);
+    put(w, "engine/run/containers/c1/layers", image.layers.v[0]);
     assert_int_equal(image_remove(other, STR("app:1"), &w->err), 0);
     assert_int_equal(image_list(w->store, &w->arena, &list, &n, &w->err), 0);
     assert_int_equal(n, 0);
@@ -148,7 +148,7 @@ static void test_shared_and_swept(void **state)
     assert_int_equal(content_stat(c, image.manifest, &size), -ERR_NOT_FOUND);
     assert_int_equal(image_remove(other, STR("app:1"), &w->err), -ERR_NOT_FOUND);
 
-    assert_int_equal(tree_remove(AT_FDCWD, in_root(w, "engine/containers/c1"), &w->err), 0);
+    assert_int_equal(tree_remove(AT_FDCWD, in_root(w, "engine/run/containers/c1"), &w->err), 0);
     int busy = image_busy_begin(other, &w->err);
     assert_int_equal(image_sweep(w->store, &w->err), 0);
     assert_true(layers_have(c, image.layers.v[0]));

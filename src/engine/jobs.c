@@ -139,16 +139,18 @@ struct str command_message(const struct command *c)
     return text.n ? text : STR("no message");
 }
 
-size_t runtime_args(const struct local *g, const struct handler *h, struct arena *a,
+size_t runtime_args(const struct local *g, const struct handler *h, bool start, struct arena *a,
                     const char *argv[RUNTIME_ARGS_MAX])
 {
     size_t n = 0;
-    if (g->through_helper) {
+    bool hide_unified = h->crun && g->cgroups.mode == CGROUP_HYBRID;
+    if (hide_unified || start) {
         argv[n++] = g->helper;
         argv[n++] = "runtime";
+        argv[n++] = hide_unified ? start ? "ur" : "u" : "r";
     }
     argv[n++] = h->path;
-    argv[n++] = arena_fmt(a, "--root=%s/oci/%s", g->root, *h->name ? h->name : "default").p;
+    argv[n++] = arena_fmt(a, "--root=%s/oci/%s", g->run, *h->name ? h->name : "default").p;
     if (h->crun)
         argv[n++] = "--cgroup-manager=cgroupfs";
     return n;

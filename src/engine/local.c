@@ -6,10 +6,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "engine/files.h"
 #include "engine/helper.h"
+#include "engine/snapshot.h"
 
 /* ---- holding on ---- */
 
@@ -32,6 +34,7 @@ static void local_free(struct local *g)
     }
     free(g->handlers);
     free(g->root);
+    free(g->run);
     free(g->cgroup_root);
     free(g->conmon);
     free(g->helper);
@@ -247,7 +250,7 @@ static int add_handler(struct local *g, const char *name, const char *program, s
     g->handlers = xrealloc(g->handlers, (g->n_handlers + 1) * sizeof *g->handlers);
     g->handlers[g->n_handlers++] =
         (struct handler){xstrdup(name), path, strstr(path, "crun") != NULL};
-    CLEANUP(free_ptr) char *state = xasprintf("%s/oci/%s", g->root, *name ? name : "default");
+    CLEANUP(free_ptr) char *state = xasprintf("%s/oci/%s", g->run, *name ? name : "default");
     return dir_make(state, 0700, e);
 }
 
@@ -279,25 +282,39 @@ static int lock_root(struct local *g, struct err *e)
     return 0;
 }
 
-/* Is this another boot than the last engine saw? Then no process and no mount is left. */
-static int compare_boot(struct local *g, bool *ret_new, struct err *e)
+/* Is this the boot that the last engine saw? */
+static int compare_boot(struct local *g, bool *ret_same, struct err *e)
 {
     CLEANUP(free_ptr) char *path = xasprintf("%s/boot", g->root);
-    CLEANUP(free_ptr) char *state = xasprintf("%s/oci", g->root);
     char seen[64] = "", now[64] = "";
     size_t n;
     (void)!file_read_small(AT_FDCWD, path, seen, sizeof seen, &n);
     if (!file_read_small(AT_FDCWD, "/proc/sys/kernel/random/boot_id", now, sizeof now, &n))
         return err_set(e, ERR_IO, "the kernel's boot id cannot be read");
-    *ret_new = strcmp(seen, now) != 0;
-    if (!*ret_new)
-        return 0;
-    int r = tree_remove(AT_FDCWD, state, e);
-    return r < 0 ? r : file_write(AT_FDCWD, path, str_z(now), 0600, FILE_DURABLE, e);
+    *ret_same = strcmp(seen, now) == 0;
+    return *ret_same ? 0 : file_write(AT_FDCWD, path, str_z(now), 0600, FILE_DURABLE, e);
+}
+
+/* run/ is gone after a restart of the machine, and then nothing runs any more. If somebody else
+ * unmounted it, what runs cannot be taken over: it is ended. */
+static int prepare_run(struct local *g, bool *ret_fresh, struct err *e)
+{
+    bool same_boot = false;
+    int r = dir_make(g->run, 0711, e);
+    if (r == 0)
+        r = compare_boot(g, &same_boot, e);
+    *ret_fresh = !is_mount_point(g->run);
+    if (r < 0 || !*ret_fresh)
+        return r;
+    if (same_boot && (r = processes_purge(g->root, e)) < 0)
+        return r;
+    if (mount("barque", g->run, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0711") < 0)
+        return err_errno(e, errno, "mount tmpfs at %s", g->run);
+    return records_restore(g->root, e);
 }
 
 /* The name of the cgroup is left on disk for engine_purge. */
-static int prepare_folders(struct local *g, bool *ret_new_boot, struct err *e)
+static int prepare_folders(struct local *g, bool *ret_fresh, struct err *e)
 {
     CLEANUP(free_ptr) char *bin = xasprintf("%s/bin", g->root);
     CLEANUP(free_ptr) char *group = xasprintf("%s/cgroup", g->root);
@@ -307,7 +324,7 @@ static int prepare_folders(struct local *g, bool *ret_new_boot, struct err *e)
     if (r == 0)
         r = file_write(AT_FDCWD, group, str_z(g->cgroup_root), 0600, FILE_FAST, e);
     if (r == 0)
-        r = compare_boot(g, ret_new_boot, e);
+        r = prepare_run(g, ret_fresh, e);
     if (r == 0)
         r = dir_make(bin, 0711, e);
     return r < 0 ? r : helper_install(g->helper, e);
@@ -315,8 +332,8 @@ static int prepare_folders(struct local *g, bool *ret_new_boot, struct err *e)
 
 static int open_local(struct local *g, const struct engine_config *cfg, struct err *e)
 {
-    bool new_boot = false;
-    int r = prepare_folders(g, &new_boot, e);
+    bool fresh = false;
+    int r = prepare_folders(g, &fresh, e);
     if (r == 0)
         r = cgroup_detect(&g->cgroups, e);
     if (r == 0)
@@ -326,12 +343,11 @@ static int open_local(struct local *g, const struct engine_config *cfg, struct e
     if (r < 0)
         return r;
     spec_host_init(&g->host, &g->cgroups);
-    g->through_helper = g->cgroups.mode == CGROUP_HYBRID;
     if ((r = exits_watch(g, e)) < 0)
         return r;
-    r = sandboxes_load(g, new_boot, e);
+    r = sandboxes_load(g, fresh, e);
     if (r == 0)
-        r = containers_load(g, new_boot, e);
+        r = containers_load(g, fresh, e);
     if (r < 0)
         exits_unwatch(g);
     return r;
@@ -346,6 +362,7 @@ int engine_new(const struct engine_config *cfg, struct engine **ret, struct err 
     g->network = cfg->network;
     g->root = xstrdup(cfg->root);
     g->cgroup_root = xstrdup(cfg->cgroup_root ? cfg->cgroup_root : "/barque");
+    g->run = xasprintf("%s/run", cfg->root);
     g->helper = xasprintf("%s/bin/helper", cfg->root);
     g->sandboxes = MAP_INIT_BORROWED;
     g->containers = MAP_INIT_BORROWED;

@@ -2,22 +2,27 @@
 /*
  * local.h: the embedded engine from the inside: its state, and what its parts share.
  *
- * On disk, below the engine's root:
+ * Files, below the engine's root:
  *
- *   images/                the image store (images.h)
- *   pods/<id>/             a sandbox: record.json, ns/{uts,ipc,net}, shm/, hostname, hosts,
- *                          resolv.conf, pause.pid
- *   containers/<id>/       a container, and its OCI bundle: record.json, config.json, layers,
- *                          upper/ work/ rootfs/ (snapshot.h), pid, conmon.pid, attach, ctl
- *   exits/<id>             exit code, written by conmon; the file's time is the time of the exit
- *   oci/<handler>/         state of the OCI runtime
- *   bin/helper             helper.c
- *   cgroup                 the engine's cgroup_root
- *   boot                   the kernel's boot id when the engine last ran
- *   lock                   held by the running engine
+ *   images/                    the image store (images.h)
+ *   snapshots/<id>/            what a container wrote: upper/ and work/ (snapshot.h)
+ *   history/{pods,containers}/ copies of the records, for after a restart of the machine
+ *   bin/helper                 helper.c
+ *   cgroup                     the engine's cgroup_root
+ *   boot                       the kernel's boot id when the engine last ran
+ *   lock                       held by the running engine
+ *   run/                       a tmpfs: what means nothing after a restart of the machine. (Making
+ *                              and removing some forty small files for a pod costs milliseconds on
+ *                              a disk's filesystem.)
+ *   run/pods/<id>/             a sandbox: record.json, ns/{uts,ipc,net}, shm/, hostname, hosts,
+ *                              resolv.conf, pause.pid
+ *   run/containers/<id>/       a container, and its OCI bundle: record.json, config.json, layers,
+ *                              rootfs/ (mounted), pid, conmon.pid, attach, ctl
+ *   run/exits/<id>             exit code, written by conmon; the file's time is that of the exit
+ *   run/oci/<handler>/         state of the OCI runtime
  *
- * A folder under pods/ or containers/ is made before anything that belongs to it (mount, pin,
- * cgroup, process), so that whatever exists can be found and undone.
+ * A folder under run/pods or run/containers is made before anything that belongs to it (mount,
+ * pin, cgroup, process), so that whatever exists can be found and undone.
  *
  * State lives on the loop. Jobs on workers get what they need in their own structs, and touch of
  * struct local only what never changes after engine_new.
@@ -52,6 +57,7 @@ struct local {
     /* constant after engine_new */
     struct loop *loop;
     char *root;
+    char *run; /* "<root>/run" */
     char *cgroup_root;
     char *conmon; /* absolute */
     char *helper;
@@ -61,7 +67,6 @@ struct local {
     struct cgroups cgroups;
     struct spec_host host;
     struct image_store *images;
-    bool through_helper; /* OCI runtimes run by `helper runtime` */
 
     /* the loop's */
     struct map sandboxes, containers; /* by id */
@@ -141,21 +146,34 @@ void command_fini(struct command *c);
 /* stderr's last words, trimmed, without the program's prefix. */
 struct str command_message(const struct command *c);
 
-/* The arguments that every call of an OCI runtime begins with. */
+/* The arguments that every call of an OCI runtime begins with. start: "create" shall run the
+ * container at once (helper/helper.c). */
 enum { RUNTIME_ARGS_MAX = 8 };
-size_t runtime_args(const struct local *g, const struct handler *h, struct arena *a,
+size_t runtime_args(const struct local *g, const struct handler *h, bool start, struct arena *a,
                     const char *argv[RUNTIME_ARGS_MAX]);
 
 /* ---- records (record.c) ---- */
 
-/* "<root>/pods/<id>/<name>" on the arena; an empty name gives the folder. */
+/* "<root>/run/pods/<id>/<name>" on the arena; an empty name gives the folder. */
 const char *pod_path(const struct local *g, struct arena *a, struct str id, const char *name);
 const char *container_path(const struct local *g, struct arena *a, struct str id, const char *name);
-/* desc: of the record; dir: "pods" or "containers". */
-int record_write(const char *root, const char *dir, const struct desc *d, struct str id,
-                 const void *record, struct err *e) MUST_USE;
-int record_read(const char *root, const char *dir, const struct desc *d, const char *id,
-                struct arena *a, void *record, struct err *e) MUST_USE;
+enum record_kind { RECORD_POD, RECORD_CONTAINER };
+/* Writes run/{pods,containers}/<id>/record.json in one step. */
+int record_write(const char *root, enum record_kind kind, struct str id, const void *record,
+                 struct err *e) MUST_USE;
+/* Writes the copy in history/, which is not urgent. */
+int record_remember(const char *root, enum record_kind kind, struct str id, const void *record,
+                    struct err *e) MUST_USE;
+void record_forget(const char *root, enum record_kind kind, struct str id);
+int record_read(const char *root, enum record_kind kind, const char *id, struct arena *a,
+                void *record, struct err *e) MUST_USE;
+/* From history/. */
+int record_recall(const char *root, enum record_kind kind, const char *id, struct arena *a,
+                  void *record, struct err *e) MUST_USE;
+/* Brings the records of history/ back to a run/ that is empty. */
+int records_restore(const char *root, struct err *e) MUST_USE;
+/* Kills every process and group of the records under root; see engine_purge. */
+int processes_purge(const char *root, struct err *e) MUST_USE;
 
 /* ---- sandboxes (sandbox.c) ---- */
 
@@ -220,6 +238,7 @@ struct container {
     bool conmon_watched;
     struct list stop_calls, remove_calls; /* of struct engine_call.link */
     bool removal_wanted;
+    bool saving, save_again; /* a record is being written; it is out of date already */
     struct timer stop_timer;
     int64_t kill_at_ms; /* when SIGKILL is due; INT64_MAX: not stopping */
     bool killed;

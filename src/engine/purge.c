@@ -14,18 +14,18 @@
 
 enum { KILL_ROUNDS = 200, KILL_PAUSE_US = 10000 };
 
+/* Every process whose command line names the folder's ids: conmon, the runtime, the helper. */
+struct id_list {
+    VEC(struct str) v;
+};
+
 struct purge {
     const char *root;
     struct cgroups cgroups;
     struct arena arena;
     struct map groups; /* cgroup paths to remove */
     struct err *e;
-    int left; /* processes signalled in this round */
-};
-
-/* Every process whose command line names the folder's ids: conmon, the runtime, the helper. */
-struct id_list {
-    VEC(struct str) v;
+    struct id_list ids;
 };
 
 static int note_id(void *arg, int dir, const char *name)
@@ -62,37 +62,60 @@ static int kill_owned(void *arg, int dir, const char *name)
     return 0;
 }
 
+/* The current record, or the remembered one. */
+static bool read_record(struct purge *p, enum record_kind kind, const char *id, void *record)
+{
+    struct err ignored = ERR_INIT(&p->arena);
+    return strlen(id) == ID_LEN &&
+           (record_read(p->root, kind, id, &p->arena, record, &ignored) == 0 ||
+            record_recall(p->root, kind, id, &p->arena, record, &ignored) == 0);
+}
+
 static int note_container(void *arg, int dir, const char *name)
 {
     struct purge *p = arg;
     struct enginev1_container_record r = {0};
-    struct err ignored = ERR_INIT(&p->arena);
-    if (strlen(name) == ID_LEN &&
-        record_read(p->root, "containers", &enginev1_container_record_desc, name, &p->arena, &r,
-                    &ignored) == 0 &&
-        r.cgroup.n)
+    if (read_record(p, RECORD_CONTAINER, name, &r) && r.cgroup.n)
         map_put(&p->groups, r.cgroup, p);
-    return 0;
+    return note_id(&p->ids, dir, name);
 }
 
 static int note_sandbox(void *arg, int dir, const char *name)
 {
     struct purge *p = arg;
     struct enginev1_sandbox_record r = {0};
-    struct err ignored = ERR_INIT(&p->arena);
-    if (strlen(name) == ID_LEN &&
-        record_read(p->root, "pods", &enginev1_sandbox_record_desc, name, &p->arena, &r,
-                    &ignored) == 0 &&
-        r.config && (!r.config->linux_ || !r.config->linux_->cgroup_parent.n))
+    if (read_record(p, RECORD_POD, name, &r) && r.config &&
+        (!r.config->linux_ || !r.config->linux_->cgroup_parent.n))
         map_put(&p->groups, r.cgroup_parent, p);
-    return 0;
+    return note_id(&p->ids, dir, name);
+}
+
+static void note_all(struct purge *p)
+{
+    static const struct {
+        const char *folder;
+        int (*note)(void *arg, int dir, const char *name);
+    } sources[] = {
+        {"run/containers", note_container},
+        {"run/pods", note_sandbox},
+        {"history/containers", note_container},
+        {"history/pods", note_sandbox},
+    };
+    struct err ignored = ERR_INIT(&p->arena);
+    struct str own;
+    for (size_t i = 0; i < ARRAY_LEN(sources); i++)
+        (void)!dir_each(AT_FDCWD, arena_fmt(&p->arena, "%s/%s", p->root, sources[i].folder).p,
+                        sources[i].note, p, &ignored);
+    const char *group = arena_fmt(&p->arena, "%s/cgroup", p->root).p;
+    if (file_read(&p->arena, AT_FDCWD, group, 4096, &own, &ignored) == 0 && own.n > 1)
+        map_put(&p->groups, own, p);
 }
 
 /* The supervisors die first, so that none starts anything any more; then the groups empty. */
-static int kill_all(struct purge *p, const struct id_list *ids)
+static int kill_all(struct purge *p)
 {
     for (int i = 0; i < KILL_ROUNDS; i++) {
-        struct hunt h = {ids, 0};
+        struct hunt h = {&p->ids, 0};
         struct map_entry *entry;
         uint32_t it = 0;
         int r = dir_each(AT_FDCWD, "/proc", kill_owned, &h, p->e);
@@ -121,8 +144,7 @@ static int remove_groups(struct purge *p)
 
 static int remove_folders(struct purge *p, bool with_images)
 {
-    static const char *const state[] = {"containers", "pods", "exits", "oci",
-                                        "bin",        "boot", "cgroup"};
+    static const char *const state[] = {"run", "snapshots", "history", "bin", "boot", "cgroup"};
     int r = mounts_undo(p->root, p->e);
     if (r >= 0 && with_images)
         return tree_remove(AT_FDCWD, p->root, p->e);
@@ -131,24 +153,36 @@ static int remove_folders(struct purge *p, bool with_images)
     return r < 0 ? r : 0;
 }
 
-static int purge(struct purge *p, struct id_list *ids, bool with_images)
+static int begin(struct purge *p, const char *root, struct err *e)
 {
-    const char *pods = arena_fmt(&p->arena, "%s/pods", p->root).p;
-    const char *containers = arena_fmt(&p->arena, "%s/containers", p->root).p;
-    struct err ignored = ERR_INIT(&p->arena);
-    struct str own;
-    (void)!dir_each(AT_FDCWD, containers, note_container, p, &ignored);
-    (void)!dir_each(AT_FDCWD, pods, note_sandbox, p, &ignored);
-    (void)!dir_each(AT_FDCWD, containers, note_id, ids, &ignored);
-    (void)!dir_each(AT_FDCWD, pods, note_id, ids, &ignored);
-    if (file_read(&p->arena, AT_FDCWD, arena_fmt(&p->arena, "%s/cgroup", p->root).p, 4096, &own,
-                  &ignored) == 0 &&
-        own.n > 1)
-        map_put(&p->groups, own, p);
-    int r = kill_all(p, ids);
+    *p = (struct purge){.root = root, .e = e};
+    arena_init(&p->arena, (size_t)RECORD_ARENA_MAX * 16);
+    return cgroup_detect(&p->cgroups, e);
+}
+
+static void end(struct purge *p)
+{
+    LIST_EACH(id, &p->ids.v) free((void *)(uintptr_t)id->p);
+    vec_free(&p->ids.v);
+    map_fini(&p->groups);
+    arena_fini(&p->arena);
+}
+
+static int kill_and_remove_groups(struct purge *p)
+{
+    note_all(p);
+    int r = kill_all(p);
+    return r == 0 ? remove_groups(p) : r;
+}
+
+int processes_purge(const char *root, struct err *e)
+{
+    struct purge p;
+    int r = begin(&p, root, e);
     if (r == 0)
-        r = remove_groups(p);
-    return r == 0 ? remove_folders(p, with_images) : r;
+        r = kill_and_remove_groups(&p);
+    end(&p);
+    return r;
 }
 
 static int lock_out_engines(const char *root, struct err *e)
@@ -172,16 +206,12 @@ int engine_purge(const char *root, bool with_images, struct err *e)
     CLEANUP(close_fd) int lock = lock_out_engines(root, e);
     if (lock < 0 && e->code)
         return -(int)e->code;
-    struct purge p = {.root = root, .e = e};
-    struct id_list ids = {0};
-    arena_init(&p.arena, (size_t)RECORD_ARENA_MAX * 16);
-    int r = cgroup_detect(&p.cgroups, e);
+    struct purge p;
+    int r = begin(&p, root, e);
     if (r == 0)
-        r = purge(&p, &ids, with_images);
-    LIST_EACH (id, &ids.v)
-        free((void *)(uintptr_t)id->p);
-    vec_free(&ids.v);
-    map_fini(&p.groups);
-    arena_fini(&p.arena);
+        r = kill_and_remove_groups(&p);
+    if (r == 0)
+        r = remove_folders(&p, with_images);
+    end(&p);
     return r;
 }

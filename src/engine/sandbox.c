@@ -112,8 +112,13 @@ static const char *in_folder(struct sandbox_job *j, const char *name)
 
 static int save(struct sandbox_job *j)
 {
-    return record_write(j->s->g->root, "pods", &enginev1_sandbox_record_desc, j->s->r.id, &j->s->r,
-                        &j->err);
+    return record_write(j->s->g->root, RECORD_POD, j->s->r.id, &j->s->r, &j->err);
+}
+
+static int save_and_remember(struct sandbox_job *j)
+{
+    int r = save(j);
+    return r < 0 ? r : record_remember(j->s->g->root, RECORD_POD, j->s->r.id, &j->s->r, &j->err);
 }
 
 /* First of all the folder and the record: what follows can be found again. */
@@ -205,7 +210,7 @@ static void populate(struct job *job)
     if (j->result == 0)
         j->result = write_files(j);
     if (j->result == 0)
-        j->result = save(j);
+        j->result = save_and_remember(j);
 }
 
 /* Everything but the folder and the network. Finds pins by their places: nothing is remembered. */
@@ -228,7 +233,7 @@ static void undo(struct job *job)
     struct sandbox_job *j = CONTAINER_OF(job, struct sandbox_job, job);
     j->result = undo_files(j);
     if (j->result == 0)
-        j->result = save(j);
+        j->result = save_and_remember(j);
 }
 
 static void erase(struct job *job)
@@ -238,7 +243,8 @@ static void erase(struct job *job)
     if (!j->s->r.config->linux_ || !j->s->r.config->linux_->cgroup_parent.n)
         (void)!cgroup_remove(&j->s->g->cgroups, arena_z(&j->arena, j->s->r.cgroup_parent),
                              &ignored);
-    j->result = snapshot_remove(j->folder, &j->err);
+    record_forget(j->s->g->root, RECORD_POD, j->s->r.id);
+    j->result = mounted_tree_remove(j->folder, &j->err);
 }
 
 /* ---- starting ---- */
@@ -659,11 +665,12 @@ static void load_record(struct loading *l, const char *id)
     struct sandbox *s = sandbox_new(l->g);
     struct err e = ERR_INIT(&s->arena);
     int r =
-        record_read(l->g->root, "pods", &enginev1_sandbox_record_desc, id, &s->arena, &s->r, &e);
+        record_read(l->g->root, RECORD_POD, id, &s->arena, &s->r, &e);
     /* without a record (the machine went down at a bad time) there was no container in it yet */
     if (r < 0 || !str_eqz(s->r.id, id) || !s->r.config || !s->r.config->metadata) {
-        CLEANUP(free_ptr) char *folder = xasprintf("%s/pods/%s", l->g->root, id);
-        (void)!snapshot_remove(folder, &e);
+        CLEANUP(free_ptr) char *folder = xasprintf("%s/pods/%s", l->g->run, id);
+        (void)!mounted_tree_remove(folder, &e);
+        record_forget(l->g->root, RECORD_POD, str_z(id));
         arena_fini(&s->arena);
         free(s);
         return;
@@ -685,7 +692,7 @@ static int load_one(void *arg, int dir, const char *name)
 int sandboxes_load(struct local *g, bool new_boot, struct err *e)
 {
     struct loading l = {g, new_boot, e};
-    CLEANUP(free_ptr) char *folder = xasprintf("%s/pods", g->root);
+    CLEANUP(free_ptr) char *folder = xasprintf("%s/pods", g->run);
     int r = dir_make(folder, 0711, e);
     return r < 0 ? r : dir_each(AT_FDCWD, folder, load_one, &l, e);
 }

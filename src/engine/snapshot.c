@@ -181,26 +181,21 @@ static int mount_any(const char *target, const char *folder, const struct str *l
 
 /* ---- snapshots ---- */
 
-/* Is something mounted right at the path? */
-static bool is_mount_point(const char *path)
+bool is_mount_point(const char *path)
 {
     struct stat here, parent;
     CLEANUP(free_ptr) char *up = xasprintf("%s/..", path);
     return stat(path, &here) == 0 && stat(up, &parent) == 0 && here.st_dev != parent.st_dev;
 }
 
-static int make_folders(const char *folder, struct err *e)
+static int make_folders(const char *folder, const char *target, struct err *e)
 {
-    static const struct {
-        const char *name;
-        mode_t mode;
-    } parts[] = {{"upper", 0755}, {"work", 0700}, {"rootfs", 0755}};
-    int r = dir_make(folder, 0711, e);
-    for (size_t i = 0; i < ARRAY_LEN(parts) && r == 0; i++) {
-        CLEANUP(free_ptr) char *path = xasprintf("%s/%s", folder, parts[i].name);
-        r = dir_make(path, parts[i].mode, e);
-    }
-    return r;
+    CLEANUP(free_ptr) char *upper = xasprintf("%s/upper", folder);
+    CLEANUP(free_ptr) char *work = xasprintf("%s/work", folder);
+    int r = dir_make(upper, 0755, e);
+    if (r == 0)
+        r = dir_make(work, 0700, e);
+    return r == 0 ? dir_make(target, 0755, e) : r;
 }
 
 /* The container's root folder looks as the image's does: overlayfs shows the upper one's mode. */
@@ -216,13 +211,13 @@ static int copy_root_mode(const char *folder, struct str top, struct err *e)
     return 0;
 }
 
-int snapshot_mount(const char *folder, const struct str *lowers, size_t n, struct err *e)
+int snapshot_mount(const char *folder, const char *target, const struct str *lowers, size_t n,
+                   struct err *e)
 {
-    CLEANUP(free_ptr) char *target = xasprintf("%s/rootfs", folder);
     CLEANUP(free_ptr) char *stale = xasprintf("%s/work/work/incompat/volatile", folder);
     must(n > 0);
-    int r = make_folders(folder, e);
-    if (r < 0 || is_mount_point(target))
+    int r = make_folders(folder, target, e);
+    if (r < 0)
         return r;
     /* left by a volatile mount that the machine's end cut short; overlayfs refuses to go on */
     if (access(stale, F_OK) == 0)
@@ -242,25 +237,21 @@ int snapshot_mount_readonly(const char *target, const struct str *lowers, size_t
     return 0;
 }
 
-int snapshot_unmount(const char *folder, struct err *e)
+int snapshot_unmount(const char *target, struct err *e)
 {
-    CLEANUP(free_ptr) char *target = xasprintf("%s/rootfs", folder);
     if (umount2(target, MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT)
         return err_errno(e, errno, "unmount %s", target);
     return 0;
 }
 
-int snapshot_remove(const char *folder, struct err *e)
+int mounted_tree_remove(const char *path, struct err *e)
 {
-    int r = snapshot_unmount(folder, e);
-    if (r == 0)
-        r = tree_remove(AT_FDCWD, folder, e);
+    int r = tree_remove(AT_FDCWD, path, e);
     if (r == 0)
         return 0;
-    /* something else is mounted in it */
     err_clear(e);
-    r = mounts_undo(folder, e);
-    return r < 0 ? r : tree_remove(AT_FDCWD, folder, e);
+    r = mounts_undo(path, e);
+    return r < 0 ? r : tree_remove(AT_FDCWD, path, e);
 }
 
 /* ---- all mounts below a folder ---- */

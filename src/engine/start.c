@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starting a container: conmon is spawned, has the OCI runtime create the container, and tells
- * the pid over its sync pipe; then the runtime is told to start it.
+ * Starting a container: conmon is spawned, has the OCI runtime create and start the container,
+ * and tells the pid over its sync pipe.
  *
  * conmon(8) 2.1: {"data": PID} or {"data": -1, "message": "..."} on descriptor _OCI_SYNCPIPE.
  */
@@ -27,7 +27,6 @@ struct start {
     struct buf line;
     bool conmon_left;   /* its first process has ended */
     bool outcome_known; /* err says which */
-    struct command command;
 };
 
 static struct start *start_new(struct container *c, struct engine_call *call)
@@ -108,34 +107,6 @@ static void settle(struct start *s)
         succeed(s);
 }
 
-/* ---- the runtime's start ---- */
-
-static void runtime_started(struct command *command)
-{
-    struct start *s = CONTAINER_OF(command, struct start, command);
-    if (command->status != 0)
-        err_set(&s->err, ERR_INTERNAL, "OCI runtime start failed: %.*s",
-                STR_ARG(command_message(command)));
-    command_fini(command);
-    s->outcome_known = true;
-    settle(s);
-}
-
-static void tell_runtime(struct start *s)
-{
-    struct container *c = s->c;
-    const char *argv[RUNTIME_ARGS_MAX + 3];
-    size_t n = runtime_args(c->g, c->handler, &s->arena, argv);
-    argv[n++] = "start";
-    argv[n++] = c->r.id.p;
-    argv[n] = NULL;
-    if (command_start(c->g, &s->command, argv, NULL, 0, COMMAND_OUTPUT_MAX, runtime_started,
-                      &s->err) < 0) {
-        s->outcome_known = true;
-        settle(s);
-    }
-}
-
 /* ---- conmon ---- */
 
 static void close_sync(struct start *s)
@@ -187,11 +158,8 @@ static void sync_readable(struct fd_watch *w, bool readable, bool writable)
     }
     close_sync(s);
     take_line(s);
-    s->outcome_known = s->err.code != ERR_NONE;
-    if (s->outcome_known)
-        settle(s);
-    else
-        tell_runtime(s);
+    s->outcome_known = true;
+    settle(s);
 }
 
 static void conmon_left(struct child *child, int status)
@@ -217,7 +185,7 @@ static void conmon_arguments(struct start *s, const char **argv)
     struct local *g = c->g;
     const struct criv1_container_config *config = c->r.config;
     const char *runtime[RUNTIME_ARGS_MAX];
-    size_t n_runtime = runtime_args(g, c->handler, &s->arena, runtime), n = 0;
+    size_t n_runtime = runtime_args(g, c->handler, true, &s->arena, runtime), n = 0;
     const char *const fixed[] = {
         g->conmon,
         "--api-version",
@@ -235,7 +203,7 @@ static void conmon_arguments(struct start *s, const char **argv)
         "-P",
         container_path(g, &s->arena, c->r.id, "conmon.pid"),
         "--exit-dir",
-        arena_fmt(&s->arena, "%s/exits", g->root).p,
+        arena_fmt(&s->arena, "%s/exits", g->run).p,
         "-l",
         log_argument(s),
         "--log-level",
@@ -353,11 +321,10 @@ void container_resume_start(struct container *c, bool new_boot)
     c->pid = pid_file_read(container_path(c->g, &a, c->r.id, "pid"));
     arena_fini(&a);
     if (!new_boot && c->pid && process_is_ours(conmon, c->r.id)) {
-        /* created for certain; told to start perhaps, and being told twice does no harm */
         struct start *s = start_new(c, NULL);
-        c->phase = CONTAINER_STARTING;
-        s->conmon_left = true;
-        tell_runtime(s);
+        s->conmon_left = s->outcome_known = true;
+        settle(s);
+        container_exited(c);
         return;
     }
     /* It never ran. It stays "created", which node agents replace whatever the restart policy. */

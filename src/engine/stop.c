@@ -147,7 +147,7 @@ void container_clean(struct container *c)
     k->arena = ARENA_INIT;
     k->err = ERR_INIT(&k->arena);
     c->phase = CONTAINER_CLEANING;
-    size_t n = runtime_args(c->g, c->handler, &k->arena, argv);
+    size_t n = runtime_args(c->g, c->handler, false, &k->arena, argv);
     argv[n++] = "delete";
     argv[n++] = "-f";
     argv[n++] = c->r.id.p;

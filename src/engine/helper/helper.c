@@ -8,11 +8,15 @@
  *       That process does nothing but live; the kernel reaps orphans for it, since it ignores
  *       SIGCHLD.
  *
- *   helper runtime PROGRAM ARG...
- *       Becomes PROGRAM in a mount namespace of its own where /sys/fs/cgroup/unified is not
- *       mounted. crun refuses hosts that have cgroup v1 with an empty v2 beside it; without that
- *       mount it sees a plain v1 host. Only /sys/fs/cgroup is cut off from mount propagation, so
- *       that volumes with bidirectional propagation work as ever.
+ *   helper runtime FLAGS PROGRAM ARG...
+ *       Becomes PROGRAM, an OCI runtime. FLAGS are letters, "-" stands for none:
+ *
+ *       u   In a mount namespace of its own, where /sys/fs/cgroup/unified is not mounted. crun
+ *           refuses hosts that have cgroup v1 with an empty v2 beside it; without that mount it
+ *           sees a plain v1 host. Only /sys/fs/cgroup is cut off from mount propagation, so that
+ *           volumes with bidirectional propagation work as ever.
+ *       r   An argument "create" becomes "run --detach": conmon knows only create, and one
+ *           execution of the runtime less is a tenth of a container's start.
  *
  * The program is built into barque and written out to <root>/bin/helper.
  */
@@ -28,6 +32,7 @@
 #define O_FLAGS      (01 | 0100 | 01000 | 02000000) /* write, create, truncate, close on exec */
 #define AT_FDCWD     (-100)
 #define PR_SET_NAME  15
+#define ARGS_MAX     64
 
 static long call(long n, long a, long b, long c, long d, long e)
 {
@@ -154,13 +159,41 @@ static void start_pause(const char *pid_file)
     quit(0);
 }
 
-static void become_runtime(char **argv, char **env)
+static int has(const char *flags, char flag)
+{
+    while (*flags && *flags != flag)
+        flags++;
+    return *flags == flag;
+}
+
+static void leave_unified(void)
 {
     if (call(__NR_unshare, CLONE_NEWNS, 0, 0, 0, 0) < 0)
         fail("cannot make a mount namespace");
     /* nothing there to unmount is fine */
     call(__NR_mount, 0, (long)"/sys/fs/cgroup", 0, MS_PRIVATE, 0);
     call(__NR_umount2, (long)"/sys/fs/cgroup/unified", MNT_DETACH, 0, 0, 0);
+}
+
+static void become_runtime(const char *flags, char **from, char **env)
+{
+    static char run[] = "run", detach[] = "--detach";
+    char *argv[ARGS_MAX + 2];
+    int n = 0, replace = has(flags, 'r');
+    if (has(flags, 'u'))
+        leave_unified();
+    for (; *from; from++) {
+        if (n >= ARGS_MAX)
+            fail("too many arguments");
+        if (replace && same(*from, "create")) {
+            argv[n++] = run;
+            argv[n++] = detach;
+            replace = 0;
+        } else {
+            argv[n++] = *from;
+        }
+    }
+    argv[n] = 0;
     call(__NR_execve, (long)argv[0], (long)argv, (long)env, 0, 0);
     fail("cannot execute the OCI runtime");
 }
@@ -173,9 +206,9 @@ void helper_main(long *stack)
     char **argv = (char **)(stack + 1);
     if (argc == 3 && same(argv[1], "pause"))
         start_pause(argv[2]);
-    if (argc >= 3 && same(argv[1], "runtime"))
-        become_runtime(argv + 2, argv + argc + 1);
-    fail("usage: helper pause PIDFILE | helper runtime PROGRAM ARG...");
+    if (argc >= 4 && same(argv[1], "runtime"))
+        become_runtime(argv[2], argv + 3, argv + argc + 1);
+    fail("usage: helper pause PIDFILE | helper runtime FLAGS PROGRAM ARG...");
 }
 
 #if defined(__x86_64__)
