@@ -456,6 +456,36 @@ void container_list(struct local *g, struct engine_call *call)
     call_done(g, call);
 }
 
+/* ---- telling conmon ---- */
+
+int container_control(struct container *c, const char *line, struct err *e)
+{
+    struct arena a = ARENA_INIT;
+    const char *path = container_path(c->g, &a, c->r.id, "ctl");
+    CLEANUP(close_fd) int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    arena_fini(&a);
+    if (fd < 0 || write(fd, line, strlen(line)) < 0)
+        return err_errno(e, errno, "tell conmon of container %.*s", STR_ARG(c->r.id));
+    return 0;
+}
+
+/* The node agent has renamed the log file: conmon shall open a new one. */
+void container_reopen_log(struct local *g, struct engine_call *call)
+{
+    const struct criv1_reopen_container_log_request *q = call->request;
+    struct container *c = container_find(g, q->container_id);
+    if (!c) {
+        not_found(g, call, q->container_id);
+        return;
+    }
+    if (c->r.state != CRIV1_CONTAINER_RUNNING)
+        err_set(&call->err, ERR_BAD_REQUEST, "container \"%.*s\" is not running",
+                STR_ARG(c->r.id));
+    else if (container_control(c, "2 0 0\n", &call->err) == 0)
+        RESPONSE(call, struct criv1_reopen_container_log_response);
+    call_done(g, call);
+}
+
 /* ---- taking over ---- */
 
 /* What ran when the last engine went away: still running, ended meanwhile, or lost. */

@@ -133,10 +133,29 @@ void command_fini(struct command *c)
     buf_fini(&c->err.bytes);
 }
 
+struct str readable_message(struct str text)
+{
+    text = str_trim(text);
+    ptrdiff_t newline = str_rindex(text, '\n');
+    if (newline >= 0)
+        text = str_sub(text, (size_t)newline + 1, text.n);
+    /* crun: "2026-11-20T14:00:00Z: message"; runc: time="..." level=error msg="message" */
+    if (text.n > 21 && text.p[4] == '-' && text.p[10] == 'T') {
+        ptrdiff_t blank = str_index(text, ' ');
+        if (blank > 0)
+            text = str_sub(text, (size_t)blank + 1, text.n);
+    }
+    ptrdiff_t msg = str_find(text, STR(" msg=\""));
+    if (msg >= 0) {
+        text = str_sub(text, (size_t)msg + 6, text.n);
+        str_chop(&text, STR("\""));
+    }
+    return text.n ? text : STR("no message");
+}
+
 struct str command_message(const struct command *c)
 {
-    struct str text = str_trim(buf_view(&c->err.bytes));
-    return text.n ? text : STR("no message");
+    return readable_message(buf_view(&c->err.bytes));
 }
 
 size_t runtime_args(const struct local *g, const struct handler *h, bool start, struct arena *a,

@@ -150,6 +150,8 @@ static method_fn *const methods[CRIV1_METHOD_COUNT] = {
     [CRIV1_START_CONTAINER] = container_start,   [CRIV1_STOP_CONTAINER] = container_stop,
     [CRIV1_REMOVE_CONTAINER] = container_remove, [CRIV1_LIST_CONTAINERS] = container_list,
     [CRIV1_CONTAINER_STATUS] = container_status,
+    [CRIV1_REOPEN_CONTAINER_LOG] = container_reopen_log,
+    [CRIV1_EXEC_SYNC] = exec_sync,
 };
 
 static void local_call(struct engine *e, struct engine_call *c)
@@ -169,6 +171,8 @@ static void local_call(struct engine *e, struct engine_call *c)
 
 static void local_cancel(struct engine *e, struct engine_call *c)
 {
+    if (c->method == CRIV1_EXEC_SYNC)
+        exec_sync_cancel(local_of(e), c);
     if (c->method != CRIV1_STOP_CONTAINER || !list_linked(&c->link))
         return;
     err_set(&c->err, ERR_CANCELED, "canceled");
@@ -221,6 +225,9 @@ static const struct engine_ops local_ops = {
     .call = local_call,
     .cancel = local_cancel,
     .watch = local_watch,
+    .exec = session_exec,
+    .attach = session_attach,
+    .port_forward = session_port_forward,
     .close = local_close,
 };
 
@@ -367,6 +374,7 @@ int engine_new(const struct engine_config *cfg, struct engine **ret, struct err 
     g->sandboxes = MAP_INIT_BORROWED;
     g->containers = MAP_INIT_BORROWED;
     list_init(&g->watches);
+    list_init(&g->sync_execs);
     must(cfg->root[0] == '/');
     int r = open_local(g, cfg, e);
     if (r < 0) {

@@ -71,6 +71,7 @@ struct local {
     /* the loop's */
     struct map sandboxes, containers; /* by id */
     struct list watches;
+    struct list sync_execs; /* that run (exec.c) */
     struct fd_watch exit_watch; /* inotify on exits/ */
     int lock;
     uint32_t pending; /* jobs, commands and waiting calls that hold on to the engine */
@@ -143,8 +144,10 @@ int command_start(struct local *g, struct command *c, const char *const *argv, c
                   size_t out_max, size_t err_max, void (*done)(struct command *c),
                   struct err *e) MUST_USE;
 void command_fini(struct command *c);
-/* stderr's last words, trimmed, without the program's prefix. */
+/* What it said on stderr, for a user. */
 struct str command_message(const struct command *c);
+/* The last line of a runtime's output, without the time and the level in front. */
+struct str readable_message(struct str text);
 
 /* The arguments that every call of an OCI runtime begins with. start: "create" shall run the
  * container at once (helper/helper.c). */
@@ -289,6 +292,47 @@ bool process_is_ours(int pid, struct str id);
 void processes_kill(struct str id);
 /* The pid in a file, or 0. */
 int pid_file_read(const char *path);
+
+/* ---- further processes in a container (exec.c) ---- */
+
+/* An OCI runtime's `exec` in preparation. */
+struct exec {
+    struct job job; /* private */
+    struct arena arena;
+    struct err err;
+    struct str container_id; /* the container itself may be gone at any time */
+    struct str_list cmd;
+    bool tty;
+    const char *folder; /* of the container; the working folder for argv */
+    const char *process_file, *pid_file, *log_file;
+    const char *socket_name; /* in the folder; with a terminal */
+    const char *argv[RUNTIME_ARGS_MAX + 12];
+    /* On the loop: argv can be spawned, unless err says why not. */
+    void (*ready)(struct exec *x);
+};
+/* Writes the process's specification: the container's own with another command. ready always
+ * follows, later. */
+void exec_prepare(struct exec *x, struct local *g, struct str container_id,
+                  const struct str_list *cmd, bool tty, void (*ready)(struct exec *x));
+/* After the runtime's end: sets err if it did not get as far as starting the command. */
+void exec_check(struct exec *x, int status);
+void exec_kill(struct exec *x);
+/* Removes the files. */
+void exec_fini(struct exec *x);
+
+void exec_sync(struct local *g, struct engine_call *call);
+void exec_sync_cancel(struct local *g, struct engine_call *call);
+
+/* ---- sessions (session.c) ---- */
+
+struct engine_session *session_exec(struct engine *g, const struct criv1_exec_request *request,
+                                    const struct engine_session_ops *ops, void *arg);
+struct engine_session *session_attach(struct engine *g,
+                                      const struct criv1_attach_request *request,
+                                      const struct engine_session_ops *ops, void *arg);
+struct engine_session *session_port_forward(struct engine *g, struct str sandbox_id,
+                                            uint16_t port, const struct engine_session_ops *ops,
+                                            void *arg);
 
 /* ---- exits (exits.c) ---- */
 

@@ -193,12 +193,12 @@ static void env_set(struct env *env, struct str name, struct str value)
 }
 
 /* The image's, then what the engine adds, then the configuration's: the later wins. */
-static void put_env(struct buf *b, const struct spec_input *in, bool terminal, struct arena *a)
+static void put_env(struct buf *b, const struct spec_input *in, struct arena *a)
 {
     struct env env = {.a = a};
     struct str name, value;
     env_set(&env, STR("PATH"), STR("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
-    if (terminal)
+    if (in->config->tty)
         env_set(&env, STR("TERM"), STR("xterm"));
     env_set(&env, STR("HOSTNAME"), in->hostname);
     LIST_EACH (s, &in->image->env)
@@ -259,19 +259,19 @@ static int64_t oom_score_adj(const struct spec_input *in)
 }
 
 static int put_process(struct buf *b, const struct spec_input *in, const struct str_list *args,
-                       bool terminal, struct arena *a, struct err *e)
+                       struct arena *a, struct err *e)
 {
     struct capability_sets sets;
     int r = capability_sets(in, &sets, e);
     if (r < 0)
         return r;
-    out_member_bool(b, "terminal", terminal);
+    out_member_bool(b, "terminal", in->config->tty);
     put_user(b, in->user);
     out_array(b, "args");
     LIST_EACH (s, args)
         out_string(b, *s);
     out_close(b, ']');
-    put_env(b, in, terminal, a);
+    put_env(b, in, a);
     out_member(b, "cwd", spec_working_dir(in->config, in->image));
     put_capabilities(b, &sets);
     out_member_bool(b, "noNewPrivileges", security(in)->no_new_privs);
@@ -563,16 +563,6 @@ static int finish(struct arena *a, const struct buf *b, struct str *ret, struct 
     return 0;
 }
 
-int spec_write_process(struct arena *a, const struct spec_input *in, const struct str_list *args,
-                       bool terminal, struct str *ret, struct err *e)
-{
-    CLEANUP(buf_fini) struct buf b = BUF_INIT(SPEC_BYTES_MAX);
-    out_open(&b, '{');
-    int r = put_process(&b, in, args, terminal, a, e);
-    out_close(&b, '}');
-    return r < 0 ? r : finish(a, &b, ret, e);
-}
-
 static int put_container(struct buf *b, const struct spec_input *in, struct arena *a, struct err *e)
 {
     struct str_list args = spec_args(a, in->config, in->image);
@@ -584,7 +574,7 @@ static int put_container(struct buf *b, const struct spec_input *in, struct aren
     out_member_bool(b, "readonly", security(in)->readonly_rootfs);
     out_close(b, '}');
     out_object(b, "process");
-    int r = put_process(b, in, &args, in->config->tty, a, e);
+    int r = put_process(b, in, &args, a, e);
     out_close(b, '}');
     if (r == 0)
         r = spec_put_mounts(b, in, privileged(in), a, e);

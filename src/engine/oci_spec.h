@@ -59,10 +59,6 @@ struct spec_input {
 int spec_write(struct arena *a, const struct spec_input *in, struct str *ret,
                struct err *e) MUST_USE;
 
-/* The process alone, for exec: args and terminal instead of the configuration's. */
-int spec_write_process(struct arena *a, const struct spec_input *in, const struct str_list *args,
-                       bool terminal, struct str *ret, struct err *e) MUST_USE;
-
 /* The command line that the configuration and the image give together; empty when neither has
  * one. */
 struct str_list spec_args(struct arena *a, const struct criv1_container_config *config,

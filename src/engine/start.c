@@ -117,18 +117,6 @@ static void close_sync(struct start *s)
     close_fd(&s->sync_fd);
 }
 
-/* crun: "2026-11-20T14:00:00Z: message\n"; keeps what a user can read. */
-static struct str readable_message(struct str text)
-{
-    text = str_trim(text);
-    if (text.n > 21 && text.p[4] == '-' && text.p[10] == 'T') {
-        ptrdiff_t blank = str_index(text, ' ');
-        if (blank > 0 && text.p[blank - 1] == ':')
-            text = str_sub(text, (size_t)blank + 1, text.n);
-    }
-    return text.n ? text : STR("no message");
-}
-
 static void take_line(struct start *s)
 {
     struct json *doc;
