@@ -29,10 +29,10 @@ struct channel {
     struct fd_watch watch;
     int fd; /* -1: closed, or never opened */
     struct buf queue;
-    size_t write_max;    /* bytes in one write(2); 0: any */
+    size_t write_max;        /* bytes in one write(2); 0: any */
     bool readable, writable; /* what the descriptor is for */
     bool paused, ended;
-    bool input_ended;    /* no more will be queued: then the sending side is closed */
+    bool input_ended; /* no more will be queued: then the sending side is closed */
     bool watching, watch_read, watch_write; /* private */
 };
 

@@ -479,8 +479,7 @@ void container_reopen_log(struct local *g, struct engine_call *call)
         return;
     }
     if (c->r.state != CRIV1_CONTAINER_RUNNING)
-        err_set(&call->err, ERR_BAD_REQUEST, "container \"%.*s\" is not running",
-                STR_ARG(c->r.id));
+        err_set(&call->err, ERR_BAD_REQUEST, "container \"%.*s\" is not running", STR_ARG(c->r.id));
     else if (container_control(c, "2 0 0\n", &call->err) == 0)
         RESPONSE(call, struct criv1_reopen_container_log_response);
     call_done(g, call);

@@ -116,8 +116,8 @@ static void make_image(void)
     assert_int_equal(file_read(&w->arena, AT_FDCWD, "/bin/busybox", MIB(16), &busybox, &w->err), 0);
     assert_int_equal(
         file_write(AT_FDCWD, in_root("rootfs/bin/busybox"), busybox, 0755, FILE_FAST, &w->err), 0);
-    static const char *const names[] = {"sh",   "cat", "id", "echo", "sleep", "ls", "kill",
-                                        "true", "nc",  "tty", "stty"};
+    static const char *const names[] = {"sh",   "cat",  "id", "echo", "sleep", "ls",
+                                        "kill", "true", "nc", "tty",  "stty"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         assert_int_equal(
             symlink("busybox", arena_fmt(&w->arena, "%s/rootfs/bin/%s", w->root, names[i]).p), 0);
@@ -411,8 +411,7 @@ static void client_output(struct engine_session *s, void *arg, enum engine_outpu
         loop_stop(w->loop);
 }
 
-static void client_ended(struct engine_session *s, void *arg, int exit_code,
-                         const struct err *err)
+static void client_ended(struct engine_session *s, void *arg, int exit_code, const struct err *err)
 {
     struct client *c = arg;
     assert_false(c->ended);
@@ -507,8 +506,7 @@ static void test_exec_terminal(void **state)
     struct str id = create(pod, container_config("sleep 1000"));
     struct client c;
     start(id);
-    struct criv1_exec_request q = {
-        .container_id = id, .tty = true, .stdin = true, .stdout = true};
+    struct criv1_exec_request q = {.container_id = id, .tty = true, .stdin = true, .stdout = true};
     str_list_push(&w->arena, &q.cmd, STR("/bin/sh"));
     client_init(&c);
     c.session = engine_exec(w->engine, &q, &client_ops, &c);

@@ -215,9 +215,8 @@ static void sync_ready(struct exec *x)
     const struct criv1_exec_sync_request *q = s->call->request;
     if (s->call->canceled && !x->err.code)
         err_set(&x->err, ERR_CANCELED, "canceled");
-    if (x->err.code ||
-        command_start(s->g, &s->command, x->argv, x->folder,
-                      EXEC_OUTPUT_MAX, EXEC_OUTPUT_MAX, sync_ended, &x->err) < 0) {
+    if (x->err.code || command_start(s->g, &s->command, x->argv, x->folder, EXEC_OUTPUT_MAX,
+                                     EXEC_OUTPUT_MAX, sync_ended, &x->err) < 0) {
         finish(s);
         return;
     }
@@ -239,8 +238,7 @@ void exec_sync(struct local *g, struct engine_call *call)
 void exec_sync_cancel(struct local *g, struct engine_call *call)
 {
     struct sync_exec *s;
-    list_each(s, &g->sync_execs, link)
-    {
+    list_each (s, &g->sync_execs, link) {
         if (s->call == call) {
             end_early(s);
             return;

@@ -512,11 +512,35 @@ int image_sweep(struct image_store *s, struct err *e)
     return r;
 }
 
+struct usage_sum {
+    const struct content *content;
+    struct tree_usage total;
+};
+
+static int add_layer(void *arg, int dir, const char *name)
+{
+    struct usage_sum *sum = arg;
+    char chain[DIGEST_TEXT_LEN + 1];
+    uint64_t bytes, inodes;
+    int n = snprintf(chain, sizeof chain, "sha256:%s", name);
+    if (n == DIGEST_TEXT_LEN && digest_valid(str_z(chain)) &&
+        layers_usage(sum->content, str_z(chain), &bytes, &inodes) == 0) {
+        sum->total.bytes += bytes;
+        sum->total.inodes += inodes;
+    }
+    return 0;
+}
+
+/* Layers do not change: what they use was counted when they were unpacked. */
 int image_usage(struct image_store *s, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *e)
 {
-    struct tree_usage u;
-    int r = tree_measure(AT_FDCWD, s->content.root, &u, e);
-    *ret_bytes = u.bytes;
-    *ret_inodes = u.inodes;
+    struct usage_sum sum = {.content = &s->content};
+    CLEANUP(free_ptr) char *blobs = xasprintf("%s/blobs", s->content.root);
+    CLEANUP(free_ptr) char *layers = xasprintf("%s/layers", s->content.root);
+    int r = tree_measure(AT_FDCWD, blobs, &sum.total, e);
+    if (r == 0)
+        r = dir_each(AT_FDCWD, layers, add_layer, &sum, e);
+    *ret_bytes = sum.total.bytes;
+    *ret_inodes = sum.total.inodes;
     return r;
 }

@@ -68,7 +68,7 @@ int image_remove(struct image_store *s, struct str name, struct err *e) MUST_USE
 /* Removes blobs and layers that no image and no container needs; nothing while anybody is busy. */
 int image_sweep(struct image_store *s, struct err *e) MUST_USE;
 
-/* On disk: unpacked layers and blobs. Walks the folders. */
+/* On disk: unpacked layers and blobs. */
 int image_usage(struct image_store *s, uint64_t *ret_bytes, uint64_t *ret_inodes,
                 struct err *e) MUST_USE;
 

@@ -15,6 +15,14 @@
 
 /* ---- holding on ---- */
 
+static void free_trust(struct registry_trust *t)
+{
+    for (size_t i = 0; i < t->n_insecure; i++)
+        free((void *)(uintptr_t)t->insecure[i]);
+    free((void *)(uintptr_t)t->insecure);
+    free((void *)(uintptr_t)t->ca_file);
+}
+
 static void local_free(struct local *g)
 {
     struct map_entry *entry;
@@ -33,6 +41,7 @@ static void local_free(struct local *g)
         free(g->handlers[i].path);
     }
     free(g->handlers);
+    free_trust(&g->trust);
     free(g->root);
     free(g->run);
     free(g->cgroup_root);
@@ -144,14 +153,34 @@ static void refuse(struct local *g, struct engine_call *c)
 typedef void method_fn(struct local *g, struct engine_call *c);
 
 static method_fn *const methods[CRIV1_METHOD_COUNT] = {
-    [CRIV1_RUN_POD_SANDBOX] = sandbox_run,       [CRIV1_STOP_POD_SANDBOX] = sandbox_stop,
-    [CRIV1_REMOVE_POD_SANDBOX] = sandbox_remove, [CRIV1_POD_SANDBOX_STATUS] = sandbox_status,
-    [CRIV1_LIST_POD_SANDBOX] = sandbox_list,     [CRIV1_CREATE_CONTAINER] = container_create,
-    [CRIV1_START_CONTAINER] = container_start,   [CRIV1_STOP_CONTAINER] = container_stop,
-    [CRIV1_REMOVE_CONTAINER] = container_remove, [CRIV1_LIST_CONTAINERS] = container_list,
+    [CRIV1_RUN_POD_SANDBOX] = sandbox_run,
+    [CRIV1_STOP_POD_SANDBOX] = sandbox_stop,
+    [CRIV1_REMOVE_POD_SANDBOX] = sandbox_remove,
+    [CRIV1_POD_SANDBOX_STATUS] = sandbox_status,
+    [CRIV1_LIST_POD_SANDBOX] = sandbox_list,
+    [CRIV1_CREATE_CONTAINER] = container_create,
+    [CRIV1_START_CONTAINER] = container_start,
+    [CRIV1_STOP_CONTAINER] = container_stop,
+    [CRIV1_REMOVE_CONTAINER] = container_remove,
+    [CRIV1_LIST_CONTAINERS] = container_list,
     [CRIV1_CONTAINER_STATUS] = container_status,
     [CRIV1_REOPEN_CONTAINER_LOG] = container_reopen_log,
     [CRIV1_EXEC_SYNC] = exec_sync,
+    [CRIV1_UPDATE_CONTAINER_RESOURCES] = container_update,
+    [CRIV1_CONTAINER_STATS] = container_stats,
+    [CRIV1_LIST_CONTAINER_STATS] = container_stats_list,
+    [CRIV1_POD_SANDBOX_STATS] = sandbox_stats,
+    [CRIV1_LIST_POD_SANDBOX_STATS] = sandbox_stats_list,
+    [CRIV1_UPDATE_POD_SANDBOX_RESOURCES] = sandbox_update,
+    [CRIV1_VERSION] = engine_version,
+    [CRIV1_STATUS] = engine_status,
+    [CRIV1_RUNTIME_CONFIG] = runtime_config,
+    [CRIV1_UPDATE_RUNTIME_CONFIG] = update_runtime_config,
+    [CRIV1_LIST_IMAGES] = images_list,
+    [CRIV1_IMAGE_STATUS] = images_status,
+    [CRIV1_REMOVE_IMAGE] = images_remove,
+    [CRIV1_IMAGE_FS_INFO] = images_fs_info,
+    [CRIV1_PULL_IMAGE] = image_pull,
 };
 
 static void local_call(struct engine *e, struct engine_call *c)
@@ -173,6 +202,8 @@ static void local_cancel(struct engine *e, struct engine_call *c)
 {
     if (c->method == CRIV1_EXEC_SYNC)
         exec_sync_cancel(local_of(e), c);
+    if (c->method == CRIV1_PULL_IMAGE)
+        image_pull_cancel(local_of(e), c);
     if (c->method != CRIV1_STOP_CONTAINER || !list_linked(&c->link))
         return;
     err_set(&c->err, ERR_CANCELED, "canceled");
@@ -217,6 +248,7 @@ static void local_close(struct engine *e, void (*closed)(void *arg), void *arg)
     g->closed_arg = arg;
     exits_unwatch(g);
     cancel_waiting(g);
+    image_pulls_cancel_all(g);
     g->closing = true;
     local_let_go(g);
 }
@@ -337,6 +369,16 @@ static int prepare_folders(struct local *g, bool *ret_fresh, struct err *e)
     return r < 0 ? r : helper_install(g->helper, e);
 }
 
+static void copy_trust(struct local *g, const struct engine_config *cfg)
+{
+    size_t n = cfg->n_insecure_registries;
+    const char **v = xcalloc(n + 1, sizeof *v);
+    for (size_t i = 0; i < n; i++)
+        v[i] = xstrdup(cfg->insecure_registries[i]);
+    g->trust = (struct registry_trust){
+        .insecure = v, .n_insecure = n, .ca_file = cfg->ca_file ? xstrdup(cfg->ca_file) : NULL};
+}
+
 static int open_local(struct local *g, const struct engine_config *cfg, struct err *e)
 {
     bool fresh = false;
@@ -371,10 +413,12 @@ int engine_new(const struct engine_config *cfg, struct engine **ret, struct err 
     g->cgroup_root = xstrdup(cfg->cgroup_root ? cfg->cgroup_root : "/barque");
     g->run = xasprintf("%s/run", cfg->root);
     g->helper = xasprintf("%s/bin/helper", cfg->root);
+    copy_trust(g, cfg);
     g->sandboxes = MAP_INIT_BORROWED;
     g->containers = MAP_INIT_BORROWED;
     list_init(&g->watches);
     list_init(&g->sync_execs);
+    list_init(&g->pulls);
     must(cfg->root[0] == '/');
     int r = open_local(g, cfg, e);
     if (r < 0) {

@@ -36,6 +36,7 @@
 #include "engine/cgroup.h"
 #include "engine/images.h"
 #include "engine/oci_spec.h"
+#include "engine/registry.h"
 #include "engine/transport.h"
 
 enum {
@@ -67,11 +68,13 @@ struct local {
     struct cgroups cgroups;
     struct spec_host host;
     struct image_store *images;
+    struct registry_trust trust;
 
     /* the loop's */
     struct map sandboxes, containers; /* by id */
     struct list watches;
-    struct list sync_execs; /* that run (exec.c) */
+    struct list sync_execs;     /* that run (exec.c) */
+    struct list pulls;          /* running or waiting (pull.c) */
     struct fd_watch exit_watch; /* inotify on exits/ */
     int lock;
     uint32_t pending; /* jobs, commands and waiting calls that hold on to the engine */
@@ -187,9 +190,16 @@ enum sandbox_phase {
     SANDBOX_REMOVING, /* containers first, then the folder */
 };
 
+/* When processor time was last told, for the rate since. */
+struct cpu_mark {
+    int64_t at_ns;
+    uint64_t cpu_ns;
+};
+
 struct sandbox {
     struct local *g;
     struct arena arena;
+    struct cpu_mark cpu_mark;
     struct enginev1_sandbox_record r;
     struct list containers; /* of struct container.in_sandbox */
     enum sandbox_phase phase;
@@ -205,6 +215,9 @@ void sandbox_stop(struct local *g, struct engine_call *c);
 void sandbox_remove(struct local *g, struct engine_call *c);
 void sandbox_status(struct local *g, struct engine_call *c);
 void sandbox_list(struct local *g, struct engine_call *c);
+void sandbox_stats(struct local *g, struct engine_call *c);
+void sandbox_stats_list(struct local *g, struct engine_call *c);
+void sandbox_update(struct local *g, struct engine_call *c);
 /* Goes on with a stop or a removal after one of its containers is done. */
 void sandbox_step(struct sandbox *s);
 bool sandbox_host_network(const struct sandbox *s);
@@ -229,6 +242,7 @@ enum container_phase {
 struct container {
     struct local *g;
     struct arena arena;
+    struct cpu_mark cpu_mark;
     struct enginev1_container_record r;
     struct sandbox *sandbox;
     struct list in_sandbox;
@@ -257,6 +271,8 @@ void container_status(struct local *g, struct engine_call *c);
 void container_list(struct local *g, struct engine_call *c);
 void container_update(struct local *g, struct engine_call *c);
 void container_reopen_log(struct local *g, struct engine_call *c);
+void container_stats(struct local *g, struct engine_call *c);
+void container_stats_list(struct local *g, struct engine_call *c);
 /* Ends it without anybody waiting; nothing happens when it does not run. */
 void container_kill(struct container *c);
 /* Asks for its removal without anybody waiting. */
@@ -327,12 +343,25 @@ void exec_sync_cancel(struct local *g, struct engine_call *call);
 
 struct engine_session *session_exec(struct engine *g, const struct criv1_exec_request *request,
                                     const struct engine_session_ops *ops, void *arg);
-struct engine_session *session_attach(struct engine *g,
-                                      const struct criv1_attach_request *request,
+struct engine_session *session_attach(struct engine *g, const struct criv1_attach_request *request,
                                       const struct engine_session_ops *ops, void *arg);
-struct engine_session *session_port_forward(struct engine *g, struct str sandbox_id,
-                                            uint16_t port, const struct engine_session_ops *ops,
-                                            void *arg);
+struct engine_session *session_port_forward(struct engine *g, struct str sandbox_id, uint16_t port,
+                                            const struct engine_session_ops *ops, void *arg);
+
+/* ---- the engine itself (status.c), images (image_calls.c) ---- */
+
+void engine_version(struct local *g, struct engine_call *c);
+void engine_status(struct local *g, struct engine_call *c);
+void runtime_config(struct local *g, struct engine_call *c);
+void update_runtime_config(struct local *g, struct engine_call *c);
+void images_list(struct local *g, struct engine_call *c);
+void images_status(struct local *g, struct engine_call *c);
+void images_remove(struct local *g, struct engine_call *c);
+void images_fs_info(struct local *g, struct engine_call *c);
+void image_pull(struct local *g, struct engine_call *c);
+void image_pull_cancel(struct local *g, struct engine_call *c);
+/* The engine is being closed. */
+void image_pulls_cancel_all(struct local *g);
 
 /* ---- exits (exits.c) ---- */
 

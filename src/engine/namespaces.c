@@ -17,6 +17,8 @@
 #define NSFS_MAGIC 0x6e736673
 #endif
 
+enum { PROC_BYTES_MAX = 1 << 20 };
+
 enum kind { UTS, IPC, NET, KINDS };
 
 static const struct {
@@ -213,4 +215,17 @@ int namespace_socket(const char *net_pin, int family, struct err *e)
     if (net_pin)
         must(setns(home, CLONE_NEWNET) == 0);
     return r < 0 ? r : fd;
+}
+
+int namespace_read(const char *net_pin, const char *path, struct arena *a, struct str *ret,
+                   struct err *e)
+{
+    CLEANUP(close_fd) int home = open(kinds[NET].file, O_RDONLY | O_CLOEXEC);
+    if (home < 0)
+        return err_errno(e, errno, "open %s", kinds[NET].file);
+    int r = enter_net(net_pin, e);
+    if (r == 0)
+        r = file_read(a, AT_FDCWD, path, PROC_BYTES_MAX, ret, e);
+    must(setns(home, CLONE_NEWNET) == 0);
+    return r;
 }

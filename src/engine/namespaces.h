@@ -32,6 +32,10 @@ int namespace_unpin(const char *pin, struct err *e) MUST_USE;
 /* Is a namespace pinned there? After a restart of the machine it is not. */
 bool namespace_pinned(const char *pin);
 
+/* The text of a small file in procfs, read from inside the network namespace. */
+int namespace_read(const char *net_pin, const char *path, struct arena *a, struct str *ret,
+                   struct err *e) MUST_USE;
+
 /* A TCP socket made inside the network namespace (NULL: the host's), not yet connected,
  * non-blocking. Returns the descriptor or a negative code. family: AF_INET or AF_INET6. Quick
  * enough for the loop. */

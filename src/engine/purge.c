@@ -162,7 +162,8 @@ static int begin(struct purge *p, const char *root, struct err *e)
 
 static void end(struct purge *p)
 {
-    LIST_EACH(id, &p->ids.v) free((void *)(uintptr_t)id->p);
+    LIST_EACH (id, &p->ids.v)
+        free((void *)(uintptr_t)id->p);
     vec_free(&p->ids.v);
     map_fini(&p->groups);
     arena_fini(&p->arena);

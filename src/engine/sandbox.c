@@ -664,8 +664,7 @@ static void load_record(struct loading *l, const char *id)
 {
     struct sandbox *s = sandbox_new(l->g);
     struct err e = ERR_INIT(&s->arena);
-    int r =
-        record_read(l->g->root, RECORD_POD, id, &s->arena, &s->r, &e);
+    int r = record_read(l->g->root, RECORD_POD, id, &s->arena, &s->r, &e);
     /* without a record (the machine went down at a bad time) there was no container in it yet */
     if (r < 0 || !str_eqz(s->r.id, id) || !s->r.config || !s->r.config->metadata) {
         CLEANUP(free_ptr) char *folder = xasprintf("%s/pods/%s", l->g->run, id);

@@ -21,9 +21,9 @@ enum {
 struct session {
     struct engine_session base;
     struct local *g;
-    struct task task;     /* tells the end, or frees, from a clean stack */
+    struct task task; /* tells the end, or frees, from a clean stack */
     bool closed, ended;
-    struct arena arena;   /* of err */
+    struct arena arena; /* of err */
     struct err err;
     int exit_code;
     struct channel in, out, error; /* out alone where one descriptor does all */
@@ -422,8 +422,7 @@ static int start_with_terminal(struct session *s)
     if (r < 0)
         return r;
     s->console = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (s->console < 0 ||
-        bind(s->console, (const struct sockaddr *)&address, sizeof address) < 0 ||
+    if (s->console < 0 || bind(s->console, (const struct sockaddr *)&address, sizeof address) < 0 ||
         listen(s->console, 1) < 0) {
         close_fd(&s->console);
         return err_errno(&s->err, errno, "listen for the terminal");
@@ -558,19 +557,17 @@ static void connected(struct fd_watch *w, bool readable, bool writable)
 /* IPv4 first, then IPv6, then no more. */
 static void connect_next(struct session *s)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET,
-                             .sin_port = htons(s->port),
-                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
-                              .sin6_port = htons(s->port),
-                              .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_in v4 = {
+        .sin_family = AF_INET, .sin_port = htons(s->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in6 v6 = {
+        .sin6_family = AF_INET6, .sin6_port = htons(s->port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     if (s->family == AF_INET6) {
         end(s);
         return;
     }
     s->family = s->family ? AF_INET6 : AF_INET;
-    const struct sockaddr *to = s->family == AF_INET ? (const struct sockaddr *)&v4
-                                                     : (const struct sockaddr *)&v6;
+    const struct sockaddr *to =
+        s->family == AF_INET ? (const struct sockaddr *)&v4 : (const struct sockaddr *)&v6;
     struct err second = ERR_INIT(&s->arena);
     s->connecting = namespace_socket(s->net_pin, s->family, &second);
     if (s->connecting < 0) {
