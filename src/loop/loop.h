@@ -107,8 +107,10 @@ struct stream;
 struct stream_ops {
     /* Bytes arrived; they are valid during the call only. */
     void (*read)(struct stream *s, void *arg, struct str bytes);
-    /* The peer ended its side (error == 0: orderly) or the connection broke (negative errno).
-     * Called at most once; nothing is read afterwards; the user still has to stream_close. */
+    /* The peer ended its side (error == 0: orderly, writing still works) or the connection broke
+     * (negative errno). At most once each, an error last; nothing is read afterwards; the user
+     * still has to stream_close. A connection that breaks after the peer's orderly end is noticed
+     * only by bytes that cannot be sent. */
     void (*end)(struct stream *s, void *arg, int error);
     /* All queued bytes have gone to the kernel; only after stream_write returned > 0. May be
      * NULL. */

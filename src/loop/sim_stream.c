@@ -52,7 +52,8 @@ struct sim_end {
     struct buf queue; /* what the kernel has not taken */
     struct sim_event deliver, pump;
     bool started, paused, ended, shut, closed, slow;
-    bool forced; /* the end is reported even when paused: a write failed */
+    bool forced; /* an error is reported even when paused or ended: bytes could not be sent */
+    bool failed; /* it was */
     int error;
     char peer[64];
 };
@@ -165,7 +166,7 @@ static void deliver(struct sim_event *ev);
 
 static void wake_reader(struct sim_end *e, int64_t delay_ns)
 {
-    if (e && !e->closed && e->started && !e->ended)
+    if (e && !e->closed && e->started && (!e->ended || (e->forced && !e->failed)))
         sim_schedule(loop_of(e)->sim, &e->deliver, delay_ns, deliver, "deliver");
 }
 
@@ -175,6 +176,7 @@ static void end_break(struct sim_end *e, int error)
     if (!e || e->error)
         return;
     e->error = error;
+    e->forced |= e->queue.n > 0;
     buf_clear(&e->queue);
     pipe_drop(e->conn, towards(e));
     wake_reader(e, 0);
@@ -275,6 +277,7 @@ static void report_end(struct sim_end *e, int error)
 {
     struct sim_loop *l = loop_of(e);
     e->ended = true;
+    e->failed = error != 0;
     sim_mark(l->sim, "end", e->id, error, STR_NULL);
     sim_enter(l);
     e->base.ops->end(&e->base, e->base.arg, error);
@@ -328,7 +331,7 @@ static void read_some(struct sim_end *e)
 static void deliver(struct sim_event *ev)
 {
     struct sim_end *e = CONTAINER_OF(ev, struct sim_end, deliver);
-    if (e->ended || (e->paused && !e->forced))
+    if (e->failed || ((e->ended || e->paused) && !e->forced))
         return;
     if (e->error)
         report_end(e, e->error);

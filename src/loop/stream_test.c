@@ -321,6 +321,45 @@ static void half_close_still_writes(void **state)
     loop_free(l);
 }
 
+static void note_end(struct stream *s, void *arg, int error)
+{
+    struct breaking *b = arg;
+    b->ends++;
+    b->error = error;
+    if (b->ends == 2)
+        stream_close(s);
+}
+
+static void close_other(struct timer *t)
+{
+    close(*(int *)(t + 1));
+}
+
+/* The peer ends its side, does not read what is queued for it, and goes. */
+static void a_break_after_the_end_is_told(void **state)
+{
+    static const struct stream_ops ops = {breaking_read, note_end, NULL};
+    struct err e = ERR_INIT(&arena);
+    struct loop *l = new_loop();
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    struct breaking b = {.s = loop_stream_from_fd(l, pair[0], &e)};
+    struct {
+        struct timer t;
+        int fd;
+    } closer = {.fd = pair[1]};
+    stream_start(b.s, &ops, &b);
+    char *much = xcalloc(1, MIB(4));
+    assert_true(stream_write(b.s, &(struct str){much, MIB(4)}, 1) > 0);
+    free(much);
+    shutdown(pair[1], SHUT_WR);
+    timer_start(l, &closer.t, 20, close_other);
+    loop_run(l);
+    assert_int_equal(b.ends, 2);
+    assert_int_equal(b.error, -EPIPE);
+    loop_free(l);
+}
+
 static void a_bad_descriptor_is_refused(void **state)
 {
     struct err e = ERR_INIT(&arena);
@@ -346,6 +385,7 @@ int main(void)
         cmocka_unit_test(connect_times_out),
         cmocka_unit_test(a_broken_write_ends_a_paused_stream_once),
         cmocka_unit_test(half_close_still_writes),
+        cmocka_unit_test(a_break_after_the_end_is_told),
         cmocka_unit_test(a_bad_descriptor_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, group_done);

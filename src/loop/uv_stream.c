@@ -25,9 +25,10 @@ struct uv_conn {
     struct task broke; /* reports end(error) from a clean stack */
     int error;         /* of the first failed write; 0: writable */
     bool paused;
-    bool ended; /* end was called */
-    bool shut;  /* stream_shutdown was called */
-    char *peer; /* made when asked for */
+    bool ended;  /* end was called */
+    bool failed; /* with an error: for the last time */
+    bool shut;   /* stream_shutdown was called */
+    char *peer;  /* made when asked for */
 };
 
 static struct uv_conn *conn_of(struct stream *s)
@@ -70,9 +71,10 @@ void uv_backend_stream_close(struct stream *s)
 
 static void report_end(struct uv_conn *c, int error)
 {
-    if (c->ended)
+    if (c->failed || (c->ended && !error))
         return;
     c->ended = true;
+    c->failed = error != 0;
     uv_read_stop(&c->h.stream);
     c->base.ops->end(&c->base, c->base.arg, error);
 }
