@@ -74,6 +74,21 @@ static void errors_chain(void **state)
     arena_fini(&a);
 }
 
+static void a_full_arena_still_takes_errors(void **state)
+{
+    struct arena a;
+    arena_init(&a, 4096);
+    while (arena_try(&a, 1, 64))
+        continue;
+    struct err e = ERR_INIT(&a);
+    assert_int_equal(err_set(&e, ERR_LIMIT, "%0500d", 1), -ERR_LIMIT);
+    assert_str(e.message, "(no memory left for the message)");
+    assert_int_equal(err_wrap(&e, "%0500d", 1), -ERR_LIMIT);
+    err_cause(&e, STR("spec"), "FieldValueInvalid", "bad");
+    assert_int_equal(e.cause_count, 0);
+    arena_fini(&a);
+}
+
 static void vectors_grow(void **state)
 {
     struct arena a = ARENA_INIT;
@@ -83,7 +98,7 @@ static void vectors_grow(void **state)
         vec_push_arena(&a, &on_arena, i * 2);
     }
     int sum = 0;
-    LIST_EACH(p, &on_arena)
+    LIST_EACH (p, &on_arena)
         sum += *p;
     assert_int_equal(sum, 9900);
     assert_int_equal(heap.v[99], 99);
@@ -93,4 +108,5 @@ static void vectors_grow(void **state)
 
 TESTS(cmocka_unit_test(allocations_are_zeroed_aligned_and_distinct),
       cmocka_unit_test(cap_bounds_try), cmocka_unit_test(hooks_run_once),
-      cmocka_unit_test(errors_chain), cmocka_unit_test(vectors_grow))
+      cmocka_unit_test(errors_chain), cmocka_unit_test(a_full_arena_still_takes_errors),
+      cmocka_unit_test(vectors_grow))

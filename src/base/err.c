@@ -8,10 +8,9 @@
 static const struct {
     int http;
     const char *reason;
-} table[] = {
-    [ERR_NONE] = {200, ""},
+} table[] = {[ERR_NONE] = {200, ""},
 #define X(name, http, reason) [ERR_##name] = {http, reason},
-    ERR_TABLE(X)
+             ERR_TABLE(X)
 #undef X
 };
 
@@ -33,11 +32,24 @@ enum err_code err_from_http(int status)
     return status >= 500 ? ERR_INTERNAL : ERR_BAD_REQUEST;
 }
 
-PRINTF(2, 0) static struct str format(struct arena *a, const char *fmt, va_list ap)
+/* A text on the arena; when even that is full, a fixed one: refusing must always be possible. */
+static struct str keep(struct arena *a, struct str s)
+{
+    char *p = arena_try(a, s.n + 1, 1);
+    if (!p)
+        return STR("(no memory left for the message)");
+    memcpy(p, s.p, s.n);
+    return str_n(p, s.n);
+}
+
+PRINTF(2, 0)
+static struct str format(struct arena *a, const char *fmt, va_list ap)
 {
     CLEANUP(buf_fini) struct buf b = BUF_INIT(KIB(64));
     buf_vfmt(&b, fmt, ap);
-    return b.failed ? STR("(message too long)") : buf_to_arena(&b, a);
+    if (b.failed)
+        return STR("(message too long)");
+    return b.n ? keep(a, buf_view(&b)) : STR("");
 }
 
 int err_set(struct err *e, enum err_code code, const char *fmt, ...)
@@ -69,7 +81,9 @@ int err_wrap(struct err *e, const char *fmt, ...)
     va_start(ap, fmt);
     struct str context = format(e->arena, fmt, ap);
     va_end(ap);
-    e->message = arena_fmt(e->arena, "%.*s: %.*s", STR_ARG(context), STR_ARG(e->message));
+    CLEANUP(buf_fini) struct buf b = BUF_INIT(KIB(64));
+    buf_fmt(&b, "%.*s: %.*s", STR_ARG(context), STR_ARG(e->message));
+    e->message = b.failed ? context : keep(e->arena, buf_view(&b));
     return -(int)e->code;
 }
 
@@ -77,11 +91,13 @@ void err_cause(struct err *e, struct str field, const char *reason, const char *
 {
     if (e->cause_count >= ERR_CAUSES_MAX)
         return;
+    struct err_cause *c = arena_try(e->arena, 1, sizeof *c);
+    if (!c)
+        return;
     va_list ap;
     va_start(ap, fmt);
-    struct err_cause *c = arena_new(e->arena, struct err_cause);
-    c->field = arena_str(e->arena, field);
-    c->reason = arena_cstr(e->arena, reason);
+    c->field = field.n ? keep(e->arena, field) : STR("");
+    c->reason = keep(e->arena, str_z(reason));
     c->message = format(e->arena, fmt, ap);
     va_end(ap);
     if (!e->tail)

@@ -17,7 +17,7 @@ struct process {
     struct loop *loop;
     struct store *store;
     struct server *server;
-    struct tls_context *tls, *kubelet_tls;
+    struct tls_context *tls, *kubelet_tls, *proxy_tls;
     struct http_server *http;
     struct client *sched_client, *manager_client;
     struct sched *sched;
@@ -47,7 +47,9 @@ static int open_tls(struct process *p, struct err *e)
     client.server_ca_pem = ca;
     p->tls = tls_context_new(&server, true, e);
     p->kubelet_tls = p->tls ? tls_context_new(&client, false, e) : NULL;
-    return p->kubelet_tls ? 0 : -(int)e->code;
+    struct tls_config any = {.insecure_skip_verify = true};
+    p->proxy_tls = p->kubelet_tls ? tls_context_new(&any, false, e) : NULL;
+    return p->proxy_tls ? 0 : -(int)e->code;
 }
 
 static int open_server(struct process *p, struct err *e)
@@ -66,6 +68,7 @@ static int open_server(struct process *p, struct err *e)
         .advertise_port = (uint16_t)p->c.port,
         .issuer = arena_fmt(&p->arena, "https://kubernetes.default.svc.%s", p->c.domain),
         .kubelet_tls = p->kubelet_tls,
+        .proxy_tls = p->proxy_tls,
         .anonymous = true,
     };
     if ((rc = read_pki(p, "sa.key", &c.sa_key_pem, e)) < 0 ||
@@ -153,6 +156,7 @@ static void close_all(struct process *p)
     loop_run(p->loop); /* until what was closed is gone */
     tls_context_free(p->tls);
     tls_context_free(p->kubelet_tls);
+    tls_context_free(p->proxy_tls);
     loop_free(p->loop);
     arena_fini(&p->arena);
 }

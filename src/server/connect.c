@@ -1,158 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exec, attach, port-forward and logs: handed through to the agent of the pod's node, which speaks
- * the kubelet's API. Bytes of an upgraded connection pass through untouched, so that every protocol
- * that client and agent agree on works.
+ * exec, attach, port-forward and logs of pods: handed through to the agent of the pod's node, which
+ * speaks the kubelet's API.
  */
 #include "api/corev1.h"
 #include "server/impl.h"
+#include "server/relay.h"
 #include "server/subresource.h"
-
-enum { CONNECT_QUEUE_BYTES_MAX = 256 << 10, LOG_TIMEOUT_MS = 0 };
-
-struct relay {
-    struct request *r; /* NULL once the client's side is over */
-    struct http_client *client;
-    struct http_call *call;
-    struct http_raw *down, *up; /* to the client, to the agent */
-    struct task cleanup;
-    struct loop *loop;
-    bool started; /* the plain answer's head has left */
-};
-
-static void relay_free(struct task *t)
-{
-    struct relay *y = CONTAINER_OF(t, struct relay, cleanup);
-    http_client_free(y->client);
-    free(y);
-}
-
-/* Everything is over; memory goes when the present callback has returned. */
-static void relay_end(struct relay *y)
-{
-    loop_defer(y->loop, &y->cleanup, relay_free);
-}
-
-/* ---- raw bytes, both ways ---- */
-
-static void down_data(void *arg, struct str bytes)
-{
-    struct relay *y = arg;
-    if (y->up && http_raw_write(y->up, bytes) > CONNECT_QUEUE_BYTES_MAX)
-        http_raw_pause(y->down, true);
-}
-
-static void up_data(void *arg, struct str bytes)
-{
-    struct relay *y = arg;
-    if (y->down && http_raw_write(y->down, bytes) > CONNECT_QUEUE_BYTES_MAX)
-        http_raw_pause(y->up, true);
-}
-
-static void either_end(void *arg)
-{
-    struct relay *y = arg;
-    if (y->down)
-        http_raw_close(y->down);
-    if (y->up)
-        http_raw_close(y->up);
-    if (y->down || y->up)
-        relay_end(y);
-    y->down = y->up = NULL;
-}
-
-static void down_drained(void *arg)
-{
-    struct relay *y = arg;
-    if (y->up)
-        http_raw_pause(y->up, false);
-}
-
-static void up_drained(void *arg)
-{
-    struct relay *y = arg;
-    if (y->down)
-        http_raw_pause(y->down, false);
-}
-
-static const struct http_raw_ops down_ops = {down_data, either_end, down_drained};
-static const struct http_raw_ops up_ops = {up_data, either_end, up_drained};
-
-static void upgraded(void *arg, int status, const struct http_headers *headers,
-                     struct http_raw *raw)
-{
-    struct relay *y = arg;
-    struct request *r = y->r;
-    y->up = raw;
-    y->call = NULL;
-    if (!r || r->aborted) {
-        http_raw_close(raw);
-        relay_end(y);
-        return;
-    }
-    r->on_abort = NULL;
-    y->down = http_hijack(r->exchange, status, headers, &down_ops, y);
-    y->r = NULL;
-    request_free(r);
-}
-
-/* ---- a plain answer (logs, or a refusal of the upgrade) ---- */
-
-static void head(void *arg, int status, const struct http_headers *headers)
-{
-    struct relay *y = arg;
-    struct http_headers none = {0};
-    struct str type = http_header_get(headers, "content-type");
-    y->started = true;
-    y->r->responded = true;
-    y->r->responder->start(y->r, status, type.n ? type : STR("text/plain"), &none);
-}
-
-static void data(void *arg, struct str bytes)
-{
-    struct relay *y = arg;
-    if (y->r->responder->write(y->r, &bytes, 1) > CONNECT_QUEUE_BYTES_MAX)
-        http_call_pause(y->call, true);
-}
-
-static void done(void *arg, const struct err *error)
-{
-    struct relay *y = arg;
-    struct request *r = y->r;
-    y->call = NULL;
-    y->r = NULL;
-    r->on_abort = NULL;
-    r->on_drained = NULL;
-    if (y->started && error) {
-        http_reset(r->exchange);
-        request_free(r);
-    } else if (y->started) {
-        r->responder->end(r);
-    } else
-        respond_errorf(r, ERR_INTERNAL, "error dialing backend: %.*s",
-                       STR_ARG(error ? error->message : STR("no answer")));
-    relay_end(y);
-}
-
-static const struct http_call_ops call_ops = {head, data, done};
-
-static void client_gone(struct request *r)
-{
-    struct relay *y = r->stage;
-    if (y->call)
-        http_call_cancel(y->call);
-    y->call = NULL;
-    y->r = NULL;
-    request_free(r);
-    relay_end(y);
-}
-
-static void client_drained(struct request *r)
-{
-    struct relay *y = r->stage;
-    if (y->call)
-        http_call_pause(y->call, false);
-}
 
 /* ---- where the agent is ---- */
 
@@ -272,20 +126,6 @@ static int agent_target(struct request *r, const struct corev1_pod *pod, struct 
     return b.failed ? err_set(&r->err, ERR_BAD_REQUEST, "the query is too long") : 0;
 }
 
-/* The headers that an upgrade is made of. */
-static struct http_headers upgrade_headers(struct request *r)
-{
-    struct http_headers h = {0};
-    for (size_t i = 0; i < r->headers->n; i++) {
-        struct str name = r->headers->v[i].name;
-        if (str_eq(name, STR("connection")) || str_eq(name, STR("upgrade")) ||
-            str_has_prefix(name, STR("sec-websocket-")) ||
-            str_eq(name, STR("x-stream-protocol-version")))
-            http_header_add(r->arena, &h, name, r->headers->v[i].value);
-    }
-    return h;
-}
-
 void sub_connect(struct request *r)
 {
     struct item *i = store_get(r->server->store, resource_key(r->arena, r->res, r->ns, r->name));
@@ -294,10 +134,6 @@ void sub_connect(struct request *r)
     if (!i) {
         (void)err_not_found(&r->err, r->res, r->name);
         respond_error(r);
-        return;
-    }
-    if (r->res->desc != &corev1_pod_desc || str_eq(r->subresource, STR("proxy"))) {
-        respond_errorf(r, ERR_METHOD_NOT_ALLOWED, "proxying is not served yet");
         return;
     }
     const struct corev1_pod *pod = item_typed(i, &corev1_pod_desc);
@@ -309,21 +145,9 @@ void sub_connect(struct request *r)
         respond_errorf(r, ERR_BAD_REQUEST, "Upgrade request required");
         return;
     }
-    struct relay *y = xcalloc(1, sizeof *y);
-    struct http_client_config c = {
-        .address = address, .host = STR("kubelet"), .tls = r->server->config.kubelet_tls};
-    y->r = r;
-    y->loop = r->server->loop;
-    y->client = http_client_new(y->loop, &c);
-    r->stage = y;
-    r->on_abort = client_gone;
-    r->on_drained = client_drained;
-    if (logs) {
-        struct http_headers none = {0};
-        y->call =
-            http_call(y->client, STR("GET"), target, &none, STR(""), LOG_TIMEOUT_MS, &call_ops, y);
-        return;
-    }
-    struct http_headers h = upgrade_headers(r);
-    y->call = http_call_upgrade(y->client, r->method, target, &h, &call_ops, upgraded, &up_ops, y);
+    struct relay_target t = {.address = address,
+                             .host = STR("kubelet"),
+                             .tls = r->server->config.kubelet_tls,
+                             .path = target};
+    relay_start(r, &t);
 }

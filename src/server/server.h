@@ -29,6 +29,7 @@ struct server_config {
     struct str ca_pem;               /* published as kube-root-ca.crt */
     struct str token_file;           /* static tokens: token,user,uid,"group,group"; may be empty */
     struct tls_context *kubelet_tls; /* client side, for the agents' API; borrowed */
+    struct tls_context *proxy_tls;   /* client side, for https of pods and services; borrowed */
     bool anonymous;                  /* let requests without credentials be system:anonymous */
 };
 

@@ -74,7 +74,7 @@ static const struct {
     {"attach", sub_connect},
     {"portforward", sub_connect},
     {"log", sub_connect},
-    {"proxy", sub_connect},
+    {"proxy", sub_proxy},
     {"ephemeralcontainers", sub_ephemeral},
     {"resize", sub_ephemeral},
 };

@@ -18,7 +18,8 @@ void sub_eviction(struct request *r);
 void sub_token(struct request *r);     /* serviceaccounts/token */
 void sub_finalize(struct request *r);  /* namespaces/finalize */
 void sub_ephemeral(struct request *r); /* pods/ephemeralcontainers, pods/resize */
-void sub_connect(struct request *r);   /* exec, attach, portforward, log, proxy */
+void sub_proxy(struct request *r);
+void sub_connect(struct request *r); /* exec, attach, portforward, log, proxy */
 void review_token(struct request *r);
 void review_self_subject(struct request *r);
 void review_access(struct request *r); /* SubjectAccessReview, Local..., Self... */
