@@ -131,14 +131,9 @@ static size_t role_rules(struct search *f, const struct rbacv1_role_ref *ref,
     return role->rules.n;
 }
 
-static void try_binding(struct search *f, const struct rbacv1_subject *subjects, size_t n_subjects,
-                        const struct rbacv1_role_ref *ref, const char *kind, struct str name)
+static void try_role(struct search *f, const struct rbacv1_role_ref *ref, const char *kind,
+                     struct str name)
 {
-    bool ours = false;
-    for (size_t i = 0; i < n_subjects && !ours; i++)
-        ours = subject_is(&subjects[i], f);
-    if (!ours)
-        return;
     const struct rbacv1_policy_rule *rules;
     size_t n = role_rules(f, ref, &rules);
     for (size_t i = 0; i < n; i++) {
@@ -153,31 +148,161 @@ static void try_binding(struct search *f, const struct rbacv1_subject *subjects,
     }
 }
 
-static bool each_cluster_binding(void *arg, struct item *i)
+/* ---- which cluster role bindings name a user ----
+ * There are dozens of them and they seldom change, so the answer is kept for each user until
+ * something of RBAC changes. */
+
+enum { GRANTS_MAX = 1024 }; /* users remembered */
+
+struct grant {
+    struct str binding;
+    struct rbacv1_role_ref role;
+};
+
+struct grants {
+    struct arena arena;
+    LIST(struct grant) v;
+};
+
+struct authz {
+    struct server *s;
+    struct store_watch *watch;
+    struct map users; /* name and groups -> struct grants */
+};
+
+static void grants_drop(struct authz *z)
 {
-    struct search *f = arg;
+    uint32_t it = 0;
+    for (struct map_entry *e; (e = map_next(&z->users, &it));) {
+        struct grants *g = e->value;
+        arena_fini(&g->arena);
+        free(g);
+    }
+    map_clear(&z->users);
+}
+
+static bool rbac_changed(void *arg, const struct store_event *v, size_t n)
+{
+    grants_drop(arg);
+    return true;
+}
+
+static int follow_rbac(struct authz *z, struct err *e);
+
+static void rbac_expired(void *arg)
+{
+    struct authz *z = arg;
+    struct arena scratch = ARENA_INIT;
+    struct err e = ERR_INIT(&scratch);
+    store_watch_stop(z->watch);
+    z->watch = NULL;
+    grants_drop(z);
+    must(follow_rbac(z, &e) == 0);
+    arena_fini(&scratch);
+}
+
+static int follow_rbac(struct authz *z, struct err *e)
+{
+    static const struct store_watch_ops ops = {.events = rbac_changed, .expired = rbac_expired};
+    return store_watch_start(z->s->store, STR("rbac.authorization.k8s.io/"),
+                             store_revision(z->s->store), &ops, z, &z->watch, e);
+}
+
+int authz_new(struct server *s, struct authz **ret, struct err *e)
+{
+    struct authz *z = xcalloc(1, sizeof *z);
+    z->s = s;
+    int rc = follow_rbac(z, e);
+    if (rc < 0)
+        free(z);
+    else
+        *ret = z;
+    return rc;
+}
+
+void authz_free(struct authz *z)
+{
+    if (!z)
+        return;
+    store_watch_stop(z->watch);
+    grants_drop(z);
+    map_fini(&z->users);
+    free(z);
+}
+
+struct grant_search {
+    struct search *f;
+    struct grants *g;
+};
+
+static bool subjects_name(const struct rbacv1_subject *v, size_t n, const struct search *f)
+{
+    for (size_t i = 0; i < n; i++)
+        if (subject_is(&v[i], f))
+            return true;
+    return false;
+}
+
+static bool collect_grant(void *arg, struct item *i)
+{
+    struct grant_search *q = arg;
     const struct rbacv1_cluster_role_binding *b = item_typed(i, &rbacv1_cluster_role_binding_desc);
-    try_binding(f, b->subjects.v, b->subjects.n, &b->role_ref, "ClusterRoleBinding",
-                b->metadata.name);
-    return !f->allowed;
+    if (!subjects_name(b->subjects.v, b->subjects.n, q->f))
+        return true;
+    struct grant *g = list_add(&q->g->arena, &q->g->v);
+    g->binding = arena_str(&q->g->arena, b->metadata.name);
+    desc_copy_into(&rbacv1_role_ref_desc, &q->g->arena, &g->role, &b->role_ref);
+    return true;
+}
+
+static struct str user_key(struct arena *a, const struct user *u)
+{
+    CLEANUP(buf_fini) struct buf b = BUF_INIT(MIB(1));
+    buf_str(&b, u->name);
+    for (size_t i = 0; i < u->groups.n; i++) {
+        buf_c(&b, 0);
+        buf_str(&b, u->groups.v[i]);
+    }
+    return buf_to_arena(&b, a);
+}
+
+static const struct grants *grants_of(struct search *f)
+{
+    struct authz *z = f->s->authz;
+    struct str key = user_key(f->a, f->user);
+    struct grants *g = map_get(&z->users, key);
+    if (g)
+        return g;
+    if (z->users.count >= GRANTS_MAX)
+        grants_drop(z);
+    g = xcalloc(1, sizeof *g);
+    g->arena = ARENA_INIT;
+    struct grant_search q = {f, g};
+    struct store_range all = {.prefix = STR("rbac.authorization.k8s.io/clusterrolebindings/")};
+    must(store_each(f->s->store, &all, collect_grant, &q) == 0);
+    map_put(&z->users, key, g);
+    return g;
 }
 
 static bool each_binding(void *arg, struct item *i)
 {
     struct search *f = arg;
     const struct rbacv1_role_binding *b = item_typed(i, &rbacv1_role_binding_desc);
-    try_binding(f, b->subjects.v, b->subjects.n, &b->role_ref, "RoleBinding", b->metadata.name);
+    if (subjects_name(b->subjects.v, b->subjects.n, f))
+        try_role(f, &b->role_ref, "RoleBinding", b->metadata.name);
     return !f->allowed;
 }
 
 static void search_bindings(struct search *f, struct str ns)
 {
-    struct store_range range = {.prefix = STR("rbac.authorization.k8s.io/clusterrolebindings/")};
-    must(store_each(f->s->store, &range, each_cluster_binding, f) == 0);
+    const struct grants *g = grants_of(f);
+    for (size_t i = 0; i < g->v.n && !f->allowed; i++)
+        try_role(f, &g->v.v[i].role, "ClusterRoleBinding", g->v.v[i].binding);
     if (f->allowed || !ns.n)
         return;
     f->ns = ns;
-    range.prefix = arena_fmt(f->a, "rbac.authorization.k8s.io/rolebindings/%.*s/", STR_ARG(ns));
+    struct store_range range = {
+        .prefix = arena_fmt(f->a, "rbac.authorization.k8s.io/rolebindings/%.*s/", STR_ARG(ns))};
     must(store_each(f->s->store, &range, each_binding, f) == 0);
 }
 

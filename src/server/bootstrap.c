@@ -16,6 +16,8 @@
 /* Objects as YAML, completed (uid, creationTimestamp, defaults) on the way in. */
 static const char manifests[] =
 #include "server/bootstrap_manifests.inc"
+    "---\n"
+#include "server/rbac_manifests.inc"
     ;
 
 struct boot {

@@ -9,6 +9,7 @@
 struct token_key; /* token.c */
 struct alloc;     /* alloc.c */
 struct openapi_cache;
+struct authz;     /* authz.c */
 struct openapi_cache;
 
 struct server {
@@ -21,6 +22,7 @@ struct server {
     struct task trim;            /* drops cached views when a round ends */
     struct token_key *token_key;
     struct alloc *alloc;                /* cluster IPs and node ports */
+    struct authz *authz;
     struct openapi_cache *openapi;
     uint64_t requests[REQ_CONNECT + 1]; /* by verb, for /metrics */
 };
@@ -28,5 +30,8 @@ struct server {
 /* Makes the table of built-in resources. */
 void resources_init(struct server *s);
 void resources_fini(struct server *s);
+
+int authz_new(struct server *s, struct authz **ret, struct err *e) MUST_USE;
+void authz_free(struct authz *z);
 
 #endif

@@ -33,6 +33,8 @@ int server_new(struct loop *l, const struct server_config *c, struct server **re
     int rc = token_init(s, e);
     if (rc == 0)
         rc = alloc_new(s, &s->alloc, e);
+    if (rc == 0)
+        rc = authz_new(s, &s->authz, e);
     if (rc < 0) {
         server_free(s);
         return rc;
@@ -47,6 +49,7 @@ void server_free(struct server *s)
     if (!s)
         return;
     alloc_free(s->alloc);
+    authz_free(s->authz);
     openapi_free(s->openapi);
     token_fini(s);
     resources_fini(s);
