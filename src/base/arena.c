@@ -177,15 +177,24 @@ struct str arena_fmt(struct arena *a, const char *fmt, ...)
     return (struct str){p, (size_t)n};
 }
 
+struct str arena_join(struct arena *a, const struct str *parts, size_t n)
+{
+    size_t total = 0, at = 0;
+    for (size_t i = 0; i < n; i++)
+        total += parts[i].n;
+    char *p = arena_raw(a, total + 1);
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].n)
+            memcpy(p + at, parts[i].p, parts[i].n);
+        at += parts[i].n;
+    }
+    p[total] = 0;
+    return (struct str){p, total};
+}
+
 struct str arena_cat(struct arena *a, struct str x, struct str y)
 {
-    char *p = arena_raw(a, x.n + y.n + 1);
-    if (x.n)
-        memcpy(p, x.p, x.n);
-    if (y.n)
-        memcpy(p + x.n, y.p, y.n);
-    p[x.n + y.n] = 0;
-    return (struct str){p, x.n + y.n};
+    return arena_join(a, (struct str[]){x, y}, 2);
 }
 
 const char *arena_z(struct arena *a, struct str s)

@@ -57,6 +57,8 @@ struct str arena_str(struct arena *a, struct str s);
 struct str arena_cstr(struct arena *a, const char *s);
 struct str arena_fmt(struct arena *a, const char *fmt, ...) PRINTF(2, 3);
 struct str arena_cat(struct arena *a, struct str x, struct str y);
+/* All parts, one behind the other. */
+struct str arena_join(struct arena *a, const struct str *parts, size_t n);
 /* A C string on the arena for system calls. */
 const char *arena_z(struct arena *a, struct str s);
 

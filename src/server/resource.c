@@ -5,7 +5,7 @@
 static struct str table_key(struct arena *a, struct str group, struct str version,
                             struct str plural)
 {
-    return arena_fmt(a, "%.*s/%.*s/%.*s", STR_ARG(group), STR_ARG(version), STR_ARG(plural));
+    return arena_join(a, (struct str[]){group, STR("/"), version, STR("/"), plural}, 5);
 }
 
 /* Kinds with several versions are stored as one of them, the hub. */
@@ -108,15 +108,15 @@ uint64_t resources_generation(const struct server *s)
 
 struct str resource_key(struct arena *a, const struct resource *res, struct str ns, struct str name)
 {
-    return arena_fmt(a, "%.*s%.*s/%.*s", STR_ARG(res->prefix),
-                     STR_ARG(res->namespaced ? ns : STR_NULL), STR_ARG(name));
+    struct str scope = res->namespaced ? ns : STR_NULL;
+    return arena_join(a, (struct str[]){res->prefix, scope, STR("/"), name}, 4);
 }
 
 struct str resource_prefix(struct arena *a, const struct resource *res, struct str ns)
 {
     if (!ns.n || !res->namespaced)
         return res->prefix;
-    return arena_fmt(a, "%.*s%.*s/", STR_ARG(res->prefix), STR_ARG(ns));
+    return arena_join(a, (struct str[]){res->prefix, ns, STR("/")}, 3);
 }
 
 void key_split(struct str key, struct str *ret_ns, struct str *ret_name)
