@@ -10,6 +10,7 @@ struct token_key; /* token.c */
 struct alloc;     /* alloc.c */
 struct openapi_cache;
 struct authz;     /* authz.c */
+struct expiry;    /* expire.c */
 struct openapi_cache;
 
 struct server {
@@ -23,6 +24,7 @@ struct server {
     struct token_key *token_key;
     struct alloc *alloc;                /* cluster IPs and node ports */
     struct authz *authz;
+    struct expiry *expiry;
     struct openapi_cache *openapi;
     uint64_t requests[REQ_CONNECT + 1]; /* by verb, for /metrics */
 };

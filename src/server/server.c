@@ -4,6 +4,7 @@
 #include "server/alloc.h"
 #include "server/authn.h"
 #include "server/bootstrap.h"
+#include "server/expire.h"
 #include "server/impl.h"
 #include "server/openapi.h"
 
@@ -35,6 +36,8 @@ int server_new(struct loop *l, const struct server_config *c, struct server **re
         rc = alloc_new(s, &s->alloc, e);
     if (rc == 0)
         rc = authz_new(s, &s->authz, e);
+    if (rc == 0)
+        rc = expiry_new(s, &s->expiry, e);
     if (rc < 0) {
         server_free(s);
         return rc;
@@ -50,6 +53,7 @@ void server_free(struct server *s)
         return;
     alloc_free(s->alloc);
     authz_free(s->authz);
+    expiry_free(s->expiry);
     openapi_free(s->openapi);
     token_fini(s);
     resources_fini(s);
