@@ -10,9 +10,9 @@ struct cache_index {
     struct map buckets; /* index key -> struct bucket */
 };
 
-/* Items with one index key, in the order in which they came. */
+/* Items with one index key, in the order in which they came: local key -> item. */
 struct bucket {
-    VEC(struct item *) items;
+    struct map items;
 };
 
 struct cache {
@@ -41,45 +41,72 @@ static struct str local_key(struct item *i)
 
 /* ---- indexes ---- */
 
-struct index_op {
-    struct cache_index *ix;
-    struct item *item;
-    bool add;
+struct index_keys {
+    struct arena *arena;
+    VEC(struct str) v;
 };
 
-static void index_key(void *ctx, struct str key)
+static void collect_key(void *ctx, struct str key)
 {
-    struct index_op *op = ctx;
-    struct bucket *b = map_get(&op->ix->buckets, key);
-    if (op->add) {
-        if (!b) {
-            b = xcalloc(1, sizeof *b);
-            map_put(&op->ix->buckets, key, b);
-        }
-        vec_push(&b->items, op->item);
-        return;
-    }
-    for (size_t i = 0; b && i < b->items.n; i++) {
-        if (b->items.v[i] != op->item)
-            continue;
-        memmove(&b->items.v[i], &b->items.v[i + 1], (b->items.n - i - 1) * sizeof *b->items.v);
-        b->items.n--;
-        break;
-    }
-    if (b && !b->items.n) {
-        map_remove(&op->ix->buckets, key);
-        vec_free(&b->items);
-        free(b);
-    }
+    struct index_keys *k = ctx;
+    struct str copy = arena_str(k->arena, key);
+    vec_push_arena(k->arena, &k->v, copy);
 }
 
-static void index_item(struct cache *k, struct item *i, bool add)
+static bool has_key(const struct index_keys *k, struct str key)
+{
+    LIST_EACH (s, &k->v)
+        if (str_eq(*s, key))
+            return true;
+    return false;
+}
+
+static void bucket_put(struct cache_index *ix, struct str key, struct item *i)
+{
+    struct bucket *b = map_get(&ix->buckets, key);
+    if (!b) {
+        b = xcalloc(1, sizeof *b);
+        b->items = MAP_INIT_BORROWED;
+        map_put(&ix->buckets, key, b);
+    }
+    map_put(&b->items, local_key(i), i);
+}
+
+static void bucket_drop(struct cache_index *ix, struct str key, struct item *i)
+{
+    struct bucket *b = map_get(&ix->buckets, key);
+    if (!b)
+        return;
+    map_remove(&b->items, local_key(i));
+    if (b->items.count)
+        return;
+    map_remove(&ix->buckets, key);
+    map_fini(&b->items);
+    free(b);
+}
+
+/* An item that keeps its key keeps its place. */
+static void index_change(struct cache_index *ix, struct item *old, struct item *now)
+{
+    struct arena scratch = ARENA_INIT;
+    struct index_keys before = {.arena = &scratch}, after = {.arena = &scratch};
+    if (old)
+        ix->fn(old, collect_key, &before);
+    if (now)
+        ix->fn(now, collect_key, &after);
+    LIST_EACH (k, &after.v)
+        bucket_put(ix, *k, now);
+    LIST_EACH (k, &before.v)
+        if (!has_key(&after, *k))
+            bucket_drop(ix, *k, old);
+    arena_fini(&scratch);
+}
+
+static void index_item(struct cache *k, struct item *old, struct item *now)
 {
     struct cache_index *ix;
-    list_each (ix, &k->indexes, link) {
-        struct index_op op = {ix, i, add};
-        ix->fn(i, index_key, &op);
-    }
+    list_each (ix, &k->indexes, link)
+        index_change(ix, old, now);
 }
 
 struct cache_index *cache_add_index(struct cache *k, const char *name, cache_index_fn *fn)
@@ -93,10 +120,8 @@ struct cache_index *cache_add_index(struct cache *k, const char *name, cache_ind
     ix->fn = fn;
     list_push_back(&k->indexes, &ix->link);
     uint32_t it = 0;
-    for (struct map_entry *e; (e = map_next(&k->items, &it));) {
-        struct index_op op = {ix, e->value, true};
-        fn(e->value, index_key, &op);
-    }
+    for (struct map_entry *e; (e = map_next(&k->items, &it));)
+        index_change(ix, NULL, e->value);
     return ix;
 }
 
@@ -104,9 +129,16 @@ void cache_index_each(struct cache_index *ix, struct str key, bool (*fn)(void *a
                       void *arg)
 {
     struct bucket *b = map_get(&ix->buckets, key);
-    for (size_t i = 0; b && i < b->items.n; i++)
-        if (!fn(arg, b->items.v[i]))
+    uint32_t it = 0;
+    for (struct map_entry *e; b && (e = map_next(&b->items, &it));)
+        if (!fn(arg, e->value))
             return;
+}
+
+size_t cache_index_count(const struct cache_index *ix, struct str key)
+{
+    struct bucket *b = map_get(&ix->buckets, key);
+    return b ? b->items.count : 0;
 }
 
 void cache_index_controller_uid(struct item *i, void (*add)(void *ctx, struct str key), void *ctx)
@@ -125,6 +157,21 @@ void cache_index_namespace(struct item *i, void (*add)(void *ctx, struct str key
     struct str ns, name;
     (void)str_cut(local_key(i), '/', &ns, &name);
     add(ctx, ns);
+}
+
+void cache_index_label(struct item *i, void (*add)(void *ctx, struct str key), void *ctx)
+{
+    struct arena scratch = ARENA_INIT;
+    struct metav1_object_meta m;
+    item_meta(&scratch, i, &m);
+    LIST_EACH (l, &m.labels)
+        add(ctx, cache_label_key(&scratch, m.namespace, l->key, l->value));
+    arena_fini(&scratch);
+}
+
+struct str cache_label_key(struct arena *a, struct str ns, struct str label, struct str value)
+{
+    return arena_fmt(a, "%.*s/%.*s=%.*s", STR_ARG(ns), STR_ARG(label), STR_ARG(value));
 }
 
 /* ---- changes ---- */
@@ -173,18 +220,15 @@ static void change(struct cache *k, struct str key, struct item *now)
         return;
     if (old && now && old->mod_rev == now->mod_rev)
         return;
-    if (old) {
-        index_item(k, old, false);
-        set_uid(k, old, false);
-    }
-    if (now) {
-        item_ref(now);
-        map_put(&k->items, local_key(now), now);
-        index_item(k, now, true);
-        set_uid(k, now, true);
-    } else {
+    if (now)
+        map_put(&k->items, local_key(item_ref(now)), now);
+    else
         map_remove(&k->items, key);
-    }
+    index_item(k, old, now);
+    if (old)
+        set_uid(k, old, false);
+    if (now)
+        set_uid(k, now, true);
     tell(k, old, now);
     item_unref(old);
 }
@@ -351,7 +395,7 @@ void cache_free(struct cache *k)
     k->client->ops->unfollow(k->follow);
     task_cancel(&k->late);
     for (struct map_entry *e; (e = map_next(&k->items, &it));) {
-        index_item(k, e->value, false);
+        index_item(k, e->value, NULL);
         item_unref(e->value);
     }
     while (!list_empty(&k->indexes)) {

@@ -130,6 +130,17 @@ struct call *client_get(struct client *c, const struct resource_def *res, struct
     return send(c, &q, done, arg);
 }
 
+struct call *client_list(struct client *c, const struct resource_def *res, struct str ns,
+                         uint32_t limit, client_done *done, void *arg)
+{
+    CLEANUP(buf_fini) struct buf path = BUF_INIT(KIB(4));
+    put_path(&path, res, ns, STR(""), NULL);
+    if (limit)
+        buf_fmt(&path, "?limit=%u", limit);
+    struct wire_request q = {.method = "GET", .path = buf_view(&path)};
+    return send(c, &q, done, arg);
+}
+
 static struct call *send_json(struct client *c, const char *method, struct str path,
                               struct str text, client_done *done, void *arg)
 {

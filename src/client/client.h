@@ -57,6 +57,10 @@ void call_cancel(struct call *c);
 
 struct call *client_get(struct client *c, const struct resource_def *res, struct str ns,
                         struct str name, client_done *done, void *arg);
+/* At most limit objects (0: all) of the resource in ns (empty: everywhere). item's value is the
+ * list's JSON text. */
+struct call *client_list(struct client *c, const struct resource_def *res, struct str ns,
+                         uint32_t limit, client_done *done, void *arg);
 /* obj: a struct of res->desc (encoded before the call returns); the _json forms take its text. */
 struct call *client_create(struct client *c, const struct resource_def *res, struct str ns,
                            const void *obj, client_done *done, void *arg);
@@ -126,9 +130,13 @@ struct cache_index;
 struct cache_index *cache_add_index(struct cache *k, const char *name, cache_index_fn *fn);
 void cache_index_each(struct cache_index *ix, struct str key, bool (*fn)(void *arg, struct item *i),
                       void *arg);
-/* Ready-made: by uid of the controlling owner reference; by namespace (costs no decoding). */
+size_t cache_index_count(const struct cache_index *ix, struct str key);
+/* Ready-made: by uid of the controlling owner reference; by namespace (costs no decoding); by each
+ * label, with the key that cache_label_key makes. */
 void cache_index_controller_uid(struct item *i, void (*add)(void *ctx, struct str key), void *ctx);
 void cache_index_namespace(struct item *i, void (*add)(void *ctx, struct str key), void *ctx);
+void cache_index_label(struct item *i, void (*add)(void *ctx, struct str key), void *ctx);
+struct str cache_label_key(struct arena *a, struct str ns, struct str label, struct str value);
 
 /* Called for each change after the cache has taken it in: old NULL: added; now NULL: deleted. A
  * handler that is added late is told of everything that is there already, from the loop. synced

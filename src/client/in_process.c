@@ -15,64 +15,93 @@ struct local {
 
 /* ---- requests ---- */
 
+/* A request's other end, on its arena. */
+struct local_request {
+    struct call *call; /* NULL: nobody waits any more */
+    int status;
+    struct buf text; /* of an answer that comes in parts */
+};
+
+static void drop_text(void *arg)
+{
+    struct local_request *lr = arg;
+    buf_fini(&lr->text);
+}
+
+/* The call that waits for the answer, which ends with this. */
+static struct call *local_take(struct request *r)
+{
+    struct local_request *lr = r->responder_arg;
+    struct call *c = lr->call;
+    lr->call = NULL;
+    if (c)
+        c->transport = NULL;
+    return c;
+}
+
 static void local_respond(struct request *r, int status, struct str type,
                           const struct http_headers *extra, struct str body)
 {
-    struct call *c = r->responder_arg;
-    if (c) {
-        c->transport = NULL;
-        if (status >= 400)
-            call_fail(c, status, body);
-        else if (str_eq(r->method, STR("DELETE")))
-            call_finish(c, 0, NULL); /* a Status: nothing is left */
-        else
-            call_finish(c, 0, item_from_bytes(STR(""), body, 0, 0));
-    }
+    struct call *c = local_take(r);
+    if (c && status >= 400)
+        call_fail(c, status, body);
+    else if (c && str_eq(r->method, STR("DELETE")))
+        call_finish(c, 0, NULL); /* a Status: nothing is left */
+    else if (c)
+        call_finish(c, 0, item_from_bytes(STR(""), body, 0, 0));
     request_free(r);
 }
 
 static void local_respond_item(struct request *r, int status, struct resource *res, struct item *i)
 {
-    struct call *c = r->responder_arg;
-    if (c) {
-        c->transport = NULL;
+    struct call *c = local_take(r);
+    if (c)
         call_finish(c, 0, item_ref(i));
-    }
     request_free(r);
 }
 
-static void no_stream(struct request *r, int status, struct str type,
-                      const struct http_headers *extra)
+static void local_start(struct request *r, int status, struct str type,
+                        const struct http_headers *extra)
 {
-    never("a streamed answer in-process");
+    struct local_request *lr = r->responder_arg;
+    lr->status = status;
 }
 
-static size_t no_write(struct request *r, const struct str *parts, size_t n)
+static size_t local_write(struct request *r, const struct str *parts, size_t n)
 {
-    never("a streamed answer in-process");
+    struct local_request *lr = r->responder_arg;
+    for (size_t i = 0; i < n; i++)
+        buf_str(&lr->text, parts[i]);
+    return 0;
 }
 
-static void no_end(struct request *r)
+static void local_end(struct request *r)
 {
-    never("a streamed answer in-process");
+    struct local_request *lr = r->responder_arg;
+    local_respond(r, lr->status, STR("application/json"), NULL, buf_view(&lr->text));
 }
 
 static const struct responder local_responder = {
     .respond = local_respond,
-    .start = no_stream,
-    .write = no_write,
-    .end = no_end,
+    .start = local_start,
+    .write = local_write,
+    .end = local_end,
     .respond_item = local_respond_item,
 };
 
 static void local_send(struct call *c, const struct wire_request *q)
 {
     struct local *l = c->client->transport;
-    struct request *r = request_new(l->server, &local_responder, c);
+    struct request *r = request_new(l->server, &local_responder, NULL);
+    struct local_request *lr = arena_new(r->arena, struct local_request);
     struct str path, query;
     static const struct http_headers none;
+    lr->call = c;
+    lr->text = BUF_INIT(SIZE_MAX / 4);
+    arena_on_free(r->arena, drop_text, lr);
     (void)str_cut(q->path, '?', &path, &query);
     c->transport = r;
+    r->responder_arg = lr;
     r->method = str_z(q->method);
     r->path = arena_str(r->arena, path);
     r->query = arena_str(r->arena, query);
@@ -85,12 +114,11 @@ static void local_send(struct call *c, const struct wire_request *q)
     request_start(r);
 }
 
+/* The request runs to its end; nobody hears of it. */
 static void local_cancel(struct call *c)
 {
-    struct request *r = c->transport;
-    c->transport = NULL;
-    if (r)
-        r->responder_arg = NULL; /* it runs to its end; nobody hears of it */
+    if (c->transport)
+        (void)local_take(c->transport);
 }
 
 /* ---- list and watch ---- */
