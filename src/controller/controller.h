@@ -67,6 +67,9 @@ struct intent *intend_delete_all(struct reconcile *rc, const struct resource_def
  * intent_fn gets it as its code. */
 struct intent *intend_get(struct reconcile *rc, const struct resource_def *res, struct str ns,
                           struct str name);
+/* The same for a list of at most limit objects; the item's value is the list's text. */
+struct intent *intend_list(struct reconcile *rc, const struct resource_def *res, struct str ns,
+                           uint32_t limit);
 
 /* The intents made between these two are carried out side by side; those behind wait for all. */
 void intend_batch_begin(struct reconcile *rc);
@@ -150,6 +153,6 @@ extern const size_t controllers_all_count;
 
 extern const struct controller_def controller_deployment, controller_replicaset, controller_garbage,
     controller_namespace, controller_service_account, controller_root_ca, controller_endpoint_slice,
-    controller_endpoints, controller_node_lifecycle, controller_pod_gc;
+    controller_endpoints, controller_node_lifecycle, controller_taint_eviction, controller_pod_gc;
 
 #endif

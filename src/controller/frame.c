@@ -20,7 +20,8 @@ enum intent_kind {
     INTENT_PATCH,
     INTENT_DELETE,
     INTENT_DELETE_ALL,
-    INTENT_GET
+    INTENT_GET,
+    INTENT_LIST,
 };
 
 struct intent {
@@ -34,6 +35,7 @@ struct intent {
     const char *subresource;
     enum client_patch patch;
     struct client_delete how;
+    uint32_t limit; /* of a list */
     uint32_t batch;
     enum err_code fine; /* an answer that counts as success */
     intent_fn *then;
@@ -206,6 +208,14 @@ struct intent *intend_get(struct reconcile *rc, const struct resource_def *res, 
     return i;
 }
 
+struct intent *intend_list(struct reconcile *rc, const struct resource_def *res, struct str ns,
+                           uint32_t limit)
+{
+    struct intent *i = intent_add(rc, INTENT_LIST, res, ns, STR(""));
+    i->limit = limit;
+    return i;
+}
+
 void intent_then(struct intent *i, intent_fn *fn, void *arg)
 {
     i->then = fn;
@@ -296,7 +306,7 @@ static void owe_absence(struct work_key *k, struct cache *cache, const struct in
 static void owe(struct work_key *k, const struct intent *i, struct item *item)
 {
     struct cache *cache = cache_of(k->r, i->res);
-    if (!cache || i->kind == INTENT_DELETE_ALL || i->kind == INTENT_GET)
+    if (!cache || i->kind == INTENT_DELETE_ALL || i->kind == INTENT_GET || i->kind == INTENT_LIST)
         return;
     if (item)
         owe_revision(k, cache, item->mod_rev);
@@ -510,6 +520,7 @@ static struct call *intent_send(struct intent *i)
     case INTENT_DELETE: return client_delete(c, i->res, i->ns, i->name, &i->how, intent_done, i);
     case INTENT_DELETE_ALL: return client_delete_all(c, i->res, i->ns, intent_done, i);
     case INTENT_GET: return client_get(c, i->res, i->ns, i->name, intent_done, i);
+    case INTENT_LIST: return client_list(c, i->res, i->ns, i->limit, intent_done, i);
     }
     never("an intent of no kind");
 }

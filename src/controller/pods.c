@@ -66,6 +66,35 @@ const struct corev1_pod *pod_from_template(struct arena *a,
     return p;
 }
 
+static void index_node(struct item *i, void (*add)(void *ctx, struct str key), void *ctx)
+{
+    const struct corev1_pod *p = item_typed(i, &corev1_pod_desc);
+    if (p->spec.node_name.n)
+        add(ctx, p->spec.node_name);
+}
+
+struct cache_index *pods_by_node(struct cache *pods)
+{
+    return cache_add_index(pods, "node", index_node);
+}
+
+void intend_disruption(struct reconcile *rc, const struct corev1_pod *p, const char *phase,
+                       const char *reason, const char *message)
+{
+    char now[WALL_TEXT_MAX];
+    CLEANUP(buf_fini) struct buf b = BUF_INIT(KIB(16));
+    wall_format(now, (struct wall){.s = rc->now.s});
+    buf_fmt(&b, "{\"metadata\":{\"uid\":\"%.*s\"},\"status\":{", STR_ARG(p->metadata.uid));
+    if (phase)
+        buf_fmt(&b, "\"phase\":\"%s\",", phase);
+    buf_fmt(&b,
+            "\"conditions\":[{\"type\":\"DisruptionTarget\",\"status\":\"True\",\"reason\":\"%s\","
+            "\"message\":\"%s\",\"lastTransitionTime\":\"%s\"}]}}",
+            reason, message, now);
+    intend_patch(rc, resource_named("v1/pods"), p->metadata.namespace, p->metadata.name, "status",
+                 CLIENT_PATCH_STRATEGIC, buf_view(&b));
+}
+
 /* ---- choosing pods to delete ---- */
 
 /* Exponents of ages in nanoseconds: what is about as old counts as equally old, so that scaling

@@ -34,6 +34,14 @@ const struct corev1_pod *pod_from_template(struct arena *a,
                                            const struct resource_def *owner_res,
                                            const struct metav1_object_meta *owner);
 
+/* An index by spec.nodeName. */
+struct cache_index *pods_by_node(struct cache *pods);
+
+/* Says in the pod's status why it is about to be deleted (the DisruptionTarget condition); phase
+ * NULL leaves that alone. */
+void intend_disruption(struct reconcile *rc, const struct corev1_pod *p, const char *phase,
+                       const char *reason, const char *message);
+
 /* ---- choosing pods to delete ---- */
 
 struct pod_rank {

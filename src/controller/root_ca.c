@@ -36,7 +36,7 @@ static void reconcile(struct reconcile *rc)
     if (!i || !ca.n)
         return;
     const struct corev1_namespace *ns = item_typed(i, &corev1_namespace_desc);
-    if (!str_eq(ns->status.phase, STR("Active")))
+    if (str_eq(ns->status.phase, STR("Terminating")))
         return;
     struct corev1_config_map map = {.kind = STR("ConfigMap"), .api_version = STR("v1")};
     struct item *there = cache_get(s->maps, rc->name, map_name);

@@ -32,7 +32,7 @@ static void reconcile(struct reconcile *rc)
     if (!i || cache_get(s->accounts, rc->name, STR("default")))
         return;
     const struct corev1_namespace *ns = item_typed(i, &corev1_namespace_desc);
-    if (!str_eq(ns->status.phase, STR("Active")))
+    if (str_eq(ns->status.phase, STR("Terminating")))
         return;
     struct corev1_service_account a = {.kind = STR("ServiceAccount"), .api_version = STR("v1")};
     a.metadata.name = STR("default");
