@@ -192,3 +192,27 @@ bool check_cidr_strict(struct validation *v, const struct field_path *p, struct 
     fault_invalid(v, p, bad_str(s), "must be in canonical form (\"%.*s\")", STR_ARG(canonical));
     return false;
 }
+
+void check_ordinary_ip(struct validation *v, const struct field_path *p, struct str s)
+{
+    struct ip_addr ip;
+    if (!check_ip(v, p, s) || !ip_parse(s, &ip))
+        return;
+    if (ip_is_unspecified(&ip))
+        fault_invalid(v, p, bad_str(s), "may not be unspecified (0.0.0.0 or ::)");
+    if (ip_is_loopback(&ip))
+        fault_invalid(v, p, bad_str(s), "may not be in the loopback range (127.0.0.0/8, ::1/128)");
+    if (ip_is_link_local_unicast(&ip))
+        fault_invalid(v, p, bad_str(s),
+                      "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+    if (ip_is_link_local_multicast(&ip))
+        fault_invalid(v, p, bad_str(s),
+                      "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
+}
+
+bool is_dual_stack(const struct str_list *cidrs)
+{
+    struct ip_prefix a, b;
+    return cidrs->n == 2 && ip_prefix_parse(cidrs->v[0], &a) && ip_prefix_parse(cidrs->v[1], &b) &&
+           a.addr.is_v6 != b.addr.is_v6;
+}

@@ -359,6 +359,18 @@ const char *format_name_fault(enum format f, struct str name, bool is_prefix)
     return format_faults(f, name, faults) ? faults[0] : NULL;
 }
 
+const char *name_is_label(struct str name, bool is_prefix)
+{
+    return format_name_fault(FORMAT_DNS_LABEL, name, is_prefix);
+}
+
+const char *name_is_path_segment(struct str name, bool is_prefix)
+{
+    const char *faults[FORMAT_FAULTS_MAX];
+    enum format f = is_prefix ? FORMAT_PATH_SEGMENT_PREFIX : FORMAT_PATH_SEGMENT;
+    return format_faults(f, name, faults) ? faults[0] : NULL;
+}
+
 /* ---- checks ---- */
 
 bool check_format(struct validation *v, const struct field_path *p, struct str s, enum format f)
@@ -368,6 +380,68 @@ bool check_format(struct validation *v, const struct field_path *p, struct str s
     for (size_t i = 0; i < n; i++)
         fault_invalid(v, p, bad_str(s), "%s", faults[i]);
     return n == 0;
+}
+
+bool check_format_joined(struct validation *v, const struct field_path *p, struct str s,
+                         enum format f, const char *separator)
+{
+    const char *faults[FORMAT_FAULTS_MAX];
+    struct str text = STR("");
+    size_t n = format_faults(f, s, faults);
+    for (size_t i = 0; i < n; i++)
+        text = arena_fmt(v->arena, "%.*s%s%s", STR_ARG(text), i ? separator : "", faults[i]);
+    if (n)
+        fault_invalid(v, p, bad_str(s), "%.*s", STR_ARG(text));
+    return n == 0;
+}
+
+bool check_full_domain_name(struct validation *v, const struct field_path *p, struct str s)
+{
+    struct str rest = s, label;
+    if (!s.n) {
+        fault_required(v, p, "%s", "");
+        return false;
+    }
+    str_chop(&s, STR("."));
+    rest = s;
+    if (!check_format_joined(v, p, s, FORMAT_DNS_SUBDOMAIN, ","))
+        return false;
+    if (str_index(s, '.') < 0) {
+        fault_invalid(v, p, bad_str(s),
+                      "should be a domain with at least two segments separated by dots");
+        return false;
+    }
+    while (str_next(&rest, '.', &label))
+        if (!check_format_joined(v, p, label, FORMAT_DNS_LABEL, ","))
+            return false;
+    return true;
+}
+
+static bool is_path_char(char c)
+{
+    return is_alnum(c) || (c && strchr("/-._~%!$&'()*+,;=:", c));
+}
+
+bool check_domain_prefixed_path(struct validation *v, const struct field_path *p, struct str s)
+{
+    struct str host, path;
+    if (!s.n) {
+        fault_required(v, p, "%s", "");
+        return false;
+    }
+    if (!str_cut(s, '/', &host, &path) || !host.n || !path.n) {
+        fault_invalid(v, p, bad_str(s), "must be a domain-prefixed path (such as \"acme.io/foo\")");
+        return false;
+    }
+    bool good = check_format(v, p, host, FORMAT_DNS_SUBDOMAIN);
+    for (size_t i = 0; i < path.n; i++)
+        if (!is_path_char(path.p[i])) {
+            fault_invalid(v, p, bad_str(path),
+                          "Invalid path (regex used for validation is "
+                          "'[A-Za-z0-9/\\-._~%%!$&'()*+,;=:]+')");
+            return false;
+        }
+    return good;
 }
 
 static bool is_one_of(struct str s, const char *const *values)

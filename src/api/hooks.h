@@ -23,13 +23,15 @@ struct kind_hooks {
     /* What the server sets, keeps or clears itself (upstream: PrepareForCreate/Update of the
      * strategy) beyond the generic rules: status is cleared at create and kept at update,
      * metadata.generation rises when something besides metadata and status changed. old is NULL
-     * at create. */
+     * at create. Called with metadata.name, uid and creationTimestamp set, and not for writes of
+     * the status. */
     void (*prepare)(struct arena *a, void *obj, const void *old);
     /* Checks the object (old NULL: create) or the change; adds a cause for each fault, with field
      * path, reason and message as upstream has them. Name, labels and the rest of ObjectMeta are
      * checked by the caller; `valid_name` says which rule names follow. */
     void (*validate)(struct validation *v, const void *obj, const void *old);
-    /* The same for the status subresource; NULL: nothing to check. */
+    /* The same for the status subresource, where there always is an old object; NULL: nothing to
+     * check. */
     void (*validate_status)(struct validation *v, const void *obj, const void *old);
     /* Fault of a name, NULL when it is good: e.g. DNS label for services. NULL hook: DNS
      * subdomain, as most kinds. */
@@ -38,5 +40,9 @@ struct kind_hooks {
      * change at all (ControllerRevision data, ...) too. */
     bool generation_off; /* this kind keeps no metadata.generation (ConfigMap, Secret, ...) */
 };
+
+/* For `prepare` of kinds that have no spec but keep metadata.generation: 1 at create, and one more
+ * when something besides metadata changes. obj is a d. */
+void prepare_generation(const struct desc *d, void *obj, const void *old);
 
 #endif

@@ -373,15 +373,7 @@ static void check_completion_mode(struct validation *v, const struct field_path 
 /* "example.com/controller" */
 static void check_manager(struct validation *v, const struct field_path *p, struct str name)
 {
-    struct str domain, path;
-    if (!name.n) {
-        fault_required(v, p, "%s", "");
-    } else if (!str_cut(name, '/', &domain, &path) || !domain.n || !path.n) {
-        fault_invalid(v, p, bad_str(name),
-                      "must be a domain-prefixed path (such as \"acme.io/foo\")");
-    } else {
-        check_format(v, p, domain, FORMAT_DNS_SUBDOMAIN);
-    }
+    check_domain_prefixed_path(v, p, name);
     if (name.n > MANAGER_BYTES_MAX)
         fault_too_long(v, p, MANAGER_BYTES_MAX);
 }

@@ -355,4 +355,5 @@ const struct kind_hooks corev1_persistent_volume_hooks = {
     .defaults = defaults,
     .prepare = prepare,
     .validate = validate,
+    .generation_off = true,
 };

@@ -235,4 +235,5 @@ const struct kind_hooks corev1_persistent_volume_claim_hooks = {
     .prepare = prepare,
     .validate = validate,
     .validate_status = validate_status,
+    .generation_off = true,
 };

@@ -143,6 +143,11 @@ static void template_defaults(struct arena *a, void *obj)
     pod_template_defaults(a, &t->template);
 }
 
+static void template_prepare(struct arena *a, void *obj, const void *old)
+{
+    prepare_generation(&corev1_pod_template_desc, obj, old);
+}
+
 static void template_validate(struct validation *v, const void *obj, const void *old)
 {
     const struct corev1_pod_template *t = obj;
@@ -151,5 +156,6 @@ static void template_validate(struct validation *v, const void *obj, const void 
 
 const struct kind_hooks corev1_pod_template_hooks = {
     .defaults = template_defaults,
+    .prepare = template_prepare,
     .validate = template_validate,
 };

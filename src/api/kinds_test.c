@@ -18,7 +18,7 @@
  * `create`, `update` (base is the old object, changed by what follows " from ") and `status` list
  * all causes that are expected: field, reason, part of the message; none: the object is good.
  * "<subresource>:" as first word of an update row names it. `default` and `prepare` list
- * values afterwards. Paths: a.b[0]["c.d"].
+ * values afterwards; `prepare` with " from " is an update. Paths: a.b[0]["c.d"].
  */
 #include "base/test.h"
 
@@ -312,30 +312,35 @@ static void check_values(struct subject *s, const struct row *r, const void *obj
     }
 }
 
+/* The object before and after the changes of a row, as an update meets them. */
+static void *change(struct subject *s, const struct row *r, struct json *tree, void **ret_old)
+{
+    bool status = str_eq(r->mode, STR("status"));
+    tree_set(s->arena, tree, STR("metadata.resourceVersion"), json_string(s->arena, STR("1")));
+    void *old = decode(s, tree);
+    set_defaults(s, old);
+    if (!tree_get(tree, STR("status")))
+        prepare(s, old, NULL);
+    tree = encode(s, old);
+    apply(s->arena, tree, r->changes);
+    void *obj = decode(s, tree);
+    set_defaults(s, obj);
+    if (!status) {
+        keep_status(s->resource, obj, old);
+        prepare(s, obj, old);
+    }
+    *ret_old = old;
+    return obj;
+}
+
 static void run_check(struct subject *s, const struct row *r, struct json *tree)
 {
     struct err e = ERR_INIT(s->arena);
     struct validation v = {.arena = s->arena, .err = &e, .subresource = r->subresource};
     bool status = str_eq(r->mode, STR("status"));
     void *obj, *old = NULL;
-    if (status || str_eq(r->mode, STR("update"))) {
-        tree_set(s->arena, tree, STR("metadata.resourceVersion"), json_string(s->arena, STR("1")));
-        old = decode(s, tree);
-        set_defaults(s, old);
-        if (!tree_get(tree, STR("status")))
-            prepare(s, old, NULL);
-        tree = encode(s, old);
-        apply(s->arena, tree, r->changes);
-        obj = decode(s, tree);
-        set_defaults(s, obj);
-        if (!status) {
-            keep_status(s->resource, obj, old);
-            prepare(s, obj, old);
-        }
-        v.is_update = true;
-    } else {
-        obj = make(s, tree);
-    }
+    v.is_update = status || str_eq(r->mode, STR("update"));
+    obj = v.is_update ? change(s, r, tree, &old) : make(s, tree);
     check(s, &v, obj, old, status);
     for (size_t i = 0; i < r->n; i++)
         if (!is_caused(s->arena, &e, r->expected[i])) {
@@ -351,10 +356,11 @@ static void run_check(struct subject *s, const struct row *r, struct json *tree)
 static void run_row(struct subject *s, const struct row *r)
 {
     struct json *tree = json_copy(s->arena, s->base);
+    void *old;
     bool with_old = r->old_changes.p != NULL;
+    bool is_update = with_old || str_eq(r->mode, STR("update")) || str_eq(r->mode, STR("status"));
     apply(s->arena, tree, with_old ? r->old_changes : STR(""));
-    if (str_eq(r->mode, STR("create")) || str_eq(r->mode, STR("default")) ||
-        str_eq(r->mode, STR("prepare")))
+    if (!is_update)
         apply(s->arena, tree, r->changes);
     if (str_eq(r->mode, STR("default"))) {
         void *obj = decode(s, tree);
@@ -362,7 +368,7 @@ static void run_row(struct subject *s, const struct row *r)
         set_defaults(s, obj); /* idempotent */
         check_values(s, r, obj);
     } else if (str_eq(r->mode, STR("prepare"))) {
-        check_values(s, r, make(s, tree));
+        check_values(s, r, is_update ? change(s, r, tree, &old) : make(s, tree));
     } else if (str_eq(r->mode, STR("create")) || str_eq(r->mode, STR("update")) ||
                str_eq(r->mode, STR("status"))) {
         run_check(s, r, tree);
@@ -388,6 +394,9 @@ static void read_row(struct row *r, struct str line)
     if (str_has_prefix(line, STR("from "))) {
         r->changes = STR("");
         r->old_changes = str_sub(line, 5, line.n);
+    } else if (str_chop(&line, STR(" from"))) {
+        r->changes = line;
+        r->old_changes = STR("");
     } else if (from >= 0) {
         old = str_sub(line, (size_t)from + 6, line.n);
         r->changes = str_sub(line, 0, (size_t)from);

@@ -336,3 +336,22 @@ void check_conditions(struct validation *v, const struct field_path *p,
         check_condition(v, AT_INDEX(p, i), &c[i]);
     }
 }
+
+/* ---- generation ---- */
+
+void prepare_generation(const struct desc *d, void *obj, const void *old)
+{
+    const struct field *meta = desc_field(d, STR("metadata"));
+    must(meta && meta->message == &metav1_object_meta_desc);
+    struct metav1_object_meta *now = (void *)((char *)obj + meta->offset);
+    now->generation = 1;
+    if (!old)
+        return;
+    const struct metav1_object_meta *was = (const void *)((const char *)old + meta->offset);
+    now->generation = was->generation;
+    for (size_t i = 0; i < d->n_json; i++)
+        if (&d->fields[i] != meta && !field_equal(&d->fields[i], obj, old)) {
+            now->generation++;
+            break;
+        }
+}

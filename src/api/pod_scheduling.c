@@ -191,12 +191,7 @@ void check_taint_effect(struct validation *v, const struct field_path *p, struct
 
 bool check_label_value_joined(struct validation *v, const struct field_path *p, struct str value)
 {
-    const char *faults[FORMAT_FAULTS_MAX];
-    size_t n = format_faults(FORMAT_LABEL_VALUE, value, faults);
-    if (n)
-        fault_invalid(v, p, bad_str(value), "%s%s%s", faults[0], n > 1 ? ";" : "",
-                      n > 1 ? faults[1] : "");
-    return n == 0;
+    return check_format_joined(v, p, value, FORMAT_LABEL_VALUE, ";");
 }
 
 static void check_toleration_value(struct validation *v, const struct field_path *p,

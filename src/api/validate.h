@@ -41,7 +41,8 @@ struct validation {
 /* ---- field paths ----
  *
  * A path is a chain of links on the C stack, printed only when there is a fault. The links made
- * by these macros live as long as the enclosing block:
+ * by these macros live as long as the enclosing block (the statement after `if` without braces is
+ * a block too: never assign a path there):
  *
  *   const struct field_path *spec = AT(path, "spec");
  *   LIST_EACH(c, &pod->containers) check_container(v, AT_INDEX(AT(spec, "containers"), i), c);
@@ -199,9 +200,15 @@ size_t format_faults(enum format f, struct str s, const char *ret[FORMAT_FAULTS_
 bool format_ok(enum format f, struct str s);
 /* The first fault or NULL, for kind_hooks.valid_name: is_prefix allows a '-' at the end. */
 const char *format_name_fault(enum format f, struct str name, bool is_prefix);
+/* Rules of names that several kinds share, for kind_hooks.valid_name. */
+const char *name_is_label(struct str name, bool is_prefix);
+const char *name_is_path_segment(struct str name, bool is_prefix);
 
 /* One Invalid cause for each fault of the format. False when there was one. */
 bool check_format(struct validation *v, const struct field_path *p, struct str s, enum format f);
+/* The same as one cause: the faults joined. */
+bool check_format_joined(struct validation *v, const struct field_path *p, struct str s,
+                         enum format f, const char *separator);
 /* Required when empty, NotSupported when none of values (which end with NULL and are printed in
  * their order). */
 bool check_enum(struct validation *v, const struct field_path *p, struct str s,
@@ -209,6 +216,10 @@ bool check_enum(struct validation *v, const struct field_path *p, struct str s,
 /* NotSupported only: the empty string too is not one of values. */
 bool check_one_of(struct validation *v, const struct field_path *p, struct str s,
                   const char *const *values);
+/* At least two labels; a '.' may follow. Required when empty. */
+bool check_full_domain_name(struct validation *v, const struct field_path *p, struct str s);
+/* "example.com/some/path"; Required when empty. */
+bool check_domain_prefixed_path(struct validation *v, const struct field_path *p, struct str s);
 /* NotSupported at <p>.<name> unless s is one of the values that the schema lists for this field of
  * d (printed sorted). Absent (NULL) is good, empty is not. */
 bool check_schema_enum(struct validation *v, const struct field_path *p, const struct desc *d,
@@ -281,6 +292,10 @@ bool check_ip(struct validation *v, const struct field_path *p, struct str s);
 bool check_ip_strict(struct validation *v, const struct field_path *p, struct str s);
 bool check_cidr(struct validation *v, const struct field_path *p, struct str s);
 bool check_cidr_strict(struct validation *v, const struct field_path *p, struct str s);
+/* An address that others can send to: not loopback, link-local or unspecified. */
+void check_ordinary_ip(struct validation *v, const struct field_path *p, struct str s);
+/* Two prefixes, one of IPv4 and one of IPv6? */
+bool is_dual_stack(const struct str_list *cidrs);
 
 /* ---- shared parts of objects ---- */
 
