@@ -85,8 +85,7 @@ static void note_v2_controllers(struct cgroups *cg)
         for (int c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
             cg->on_v2[c] |= str_eqz(name, controller_names[c]);
     }
-    /* version 2 always accounts cpu time */
-    cg->on_v2[CGROUP_CPUACCT] = !cg->v1[CGROUP_CPUACCT][0];
+    cg->on_v2[CGROUP_CPUACCT] = true; /* version 2 always accounts cpu time */
 }
 
 int cgroup_detect_from(struct cgroups *cg, struct str mountinfo, struct err *e)
@@ -98,7 +97,8 @@ int cgroup_detect_from(struct cgroups *cg, struct str mountinfo, struct err *e)
         note_line(cg, line);
     for (int c = 0; c < CGROUP_CONTROLLER_COUNT; c++)
         v1 |= cg->v1[c][0] != 0;
-    note_v2_controllers(cg);
+    if (!v1)
+        note_v2_controllers(cg);
     if (!v1 && !cg->v2[0])
         return err_set(e, ERR_UNAVAILABLE, "no cgroup filesystem is mounted");
     cg->mode = !v1 ? CGROUP_V2 : cg->v2[0] ? CGROUP_HYBRID : CGROUP_V1;

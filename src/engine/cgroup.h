@@ -3,6 +3,9 @@
  * cgroup.h: control groups of version 1, of version 2, and of hosts that have both mounted
  * ("hybrid": the controllers are on version 1, version 2 has none or few).
  *
+ * On hybrid hosts the few controllers that version 2 may have are left alone: OCI runtimes do not
+ * know how to use both.
+ *
  * A group is named by its path in every hierarchy, "/barque/pods/x". Limits go where their
  * controller lives. All calls are a few reads and writes in a kernel filesystem: they may run on
  * the loop or on a worker; none keeps state but struct cgroups, which is constant after detection.

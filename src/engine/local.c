@@ -13,6 +13,10 @@
 #include "engine/helper.h"
 #include "engine/snapshot.h"
 
+/* An engine that was killed may leave a child that has not come to its exec, and with it the lock,
+ * for a moment. */
+enum { LOCK_TRIES = 50, LOCK_PAUSE_US = 20000 };
+
 /* ---- holding on ---- */
 
 static void free_trust(struct registry_trust *t)
@@ -265,7 +269,7 @@ static const struct engine_ops local_ops = {
 
 /* ---- opening ---- */
 
-static char *find_program(const char *name)
+char *program_find(const char *name)
 {
     const char *path = getenv("PATH");
     struct str rest = str_z(path && *path ? path : "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -283,7 +287,7 @@ static char *find_program(const char *name)
 
 static int add_handler(struct local *g, const char *name, const char *program, struct err *e)
 {
-    char *path = find_program(program);
+    char *path = program_find(program);
     if (!path)
         return err_set(e, ERR_NOT_FOUND, "OCI runtime %s not found in PATH", program);
     g->handlers = xrealloc(g->handlers, (g->n_handlers + 1) * sizeof *g->handlers);
@@ -297,7 +301,7 @@ static int find_programs(struct local *g, const struct engine_config *cfg, struc
 {
     const char *conmon = cfg->conmon ? cfg->conmon : "conmon";
     struct err first = ERR_INIT(e->arena);
-    g->conmon = find_program(conmon);
+    g->conmon = program_find(conmon);
     if (!g->conmon)
         return err_set(e, ERR_NOT_FOUND, "%s not found in PATH", conmon);
     int r = add_handler(g, "", cfg->runtime ? cfg->runtime : "crun", &first);
@@ -310,14 +314,18 @@ static int find_programs(struct local *g, const struct engine_config *cfg, struc
     return r;
 }
 
-static int lock_root(struct local *g, struct err *e)
+int engine_lock(const char *root, int *ret_fd, struct err *e)
 {
-    CLEANUP(free_ptr) char *path = xasprintf("%s/lock", g->root);
-    g->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (g->lock < 0)
+    CLEANUP(free_ptr) char *path = xasprintf("%s/lock", root);
+    CLEANUP(close_fd) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
         return err_errno(e, errno, "open %s", path);
-    if (flock(g->lock, LOCK_EX | LOCK_NB) < 0)
-        return err_set(e, ERR_CONFLICT, "another engine is running on %s", g->root);
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+        if (i == LOCK_TRIES)
+            return err_set(e, ERR_CONFLICT, "another engine is running on %s", root);
+        usleep(LOCK_PAUSE_US);
+    }
+    *ret_fd = TAKE_FD(fd);
     return 0;
 }
 
@@ -359,7 +367,7 @@ static int prepare_folders(struct local *g, bool *ret_fresh, struct err *e)
     CLEANUP(free_ptr) char *group = xasprintf("%s/cgroup", g->root);
     int r = dir_make(g->root, 0711, e);
     if (r == 0)
-        r = lock_root(g, e);
+        r = engine_lock(g->root, &g->lock, e);
     if (r == 0)
         r = file_write(AT_FDCWD, group, str_z(g->cgroup_root), 0600, FILE_FAST, e);
     if (r == 0)

@@ -96,10 +96,15 @@ void local_let_go(struct local *g);
 int64_t local_now_ns(struct local *g);
 /* A fresh id, NUL-terminated. */
 void local_new_id(struct local *g, char out[ID_LEN + 1]);
+/* The path of an executable, looked up in PATH unless it has a slash; malloc'd, or NULL. */
+char *program_find(const char *name);
 /* NULL when there is no such handler. */
 const struct handler *local_handler(const struct local *g, struct str name);
 void local_event(struct local *g, enum criv1_container_event_type type, struct str container_id,
                  struct str sandbox_id);
+
+/* Keeps other engines off the folder as long as the descriptor is open. ERR_CONFLICT. */
+int engine_lock(const char *root, int *ret_fd, struct err *e) MUST_USE;
 
 /* ---- answering calls ---- */
 

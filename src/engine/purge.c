@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 
 #include "engine/files.h"
 #include "engine/local.h"
@@ -186,29 +185,16 @@ int processes_purge(const char *root, struct err *e)
     return r;
 }
 
-static int lock_out_engines(const char *root, struct err *e)
-{
-    CLEANUP(free_ptr) char *path = xasprintf("%s/lock", root);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        return fd;
-    if (fd < 0)
-        return err_errno(e, errno, "open %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return fd;
-    close(fd);
-    return err_set(e, ERR_CONFLICT, "an engine is running on %s", root);
-}
-
 int engine_purge(const char *root, bool with_images, struct err *e)
 {
     if (access(root, F_OK) < 0)
         return 0;
-    CLEANUP(close_fd) int lock = lock_out_engines(root, e);
-    if (lock < 0 && e->code)
-        return -(int)e->code;
+    CLEANUP(close_fd) int lock = -1;
     struct purge p;
-    int r = begin(&p, root, e);
+    int r = engine_lock(root, &lock, e);
+    if (r < 0)
+        return r;
+    r = begin(&p, root, e);
     if (r == 0)
         r = kill_and_remove_groups(&p);
     if (r == 0)
