@@ -166,16 +166,21 @@ static void tidy(struct targets *t)
     t->v.n = kept;
 }
 
+static void answer_targets(struct answer *a, struct targets *t)
+{
+    tidy(t);
+    for (size_t i = 0; i < t->v.n; i++)
+        answer_address(a, t->v.v[(i + a->random) % t->v.n].ep->ip);
+    vec_free(&t->v);
+}
+
 static void answer_headless(struct answer *a, const struct state_service *s)
 {
     struct targets t = {0};
     const struct state_slice *sl;
     list_each (sl, &s->slices, link)
         add_slice_targets(&t, s, sl, 0);
-    tidy(&t);
-    for (size_t i = 0; i < t.v.n; i++)
-        answer_address(a, t.v.v[(i + a->random) % t.v.n].ep->ip);
-    vec_free(&t.v);
+    answer_targets(a, &t);
 }
 
 /* The name becomes the target; upstream is asked when it is not ours. */
@@ -211,13 +216,14 @@ static enum found answer_endpoint(struct answer *a, struct str ns, struct str na
 {
     struct state_service *s = state_find(a->z->state, ns, name);
     const struct state_host *h = s ? state_find_host(s, label) : NULL;
-    enum found found = NO_SUCH_NAME;
+    struct targets t = {0};
     for (; h; h = h->next) {
-        if (!published(s, h->endpoint))
-            continue;
-        answer_address(a, h->endpoint->ip);
-        found = FOUND;
+        struct target target = {h->endpoint, 0};
+        if (published(s, h->endpoint))
+            vec_push(&t.v, target);
     }
+    enum found found = t.v.n ? FOUND : NO_SUCH_NAME;
+    answer_targets(a, &t);
     return found;
 }
 
