@@ -29,20 +29,9 @@ struct cleaner {
 
 /* ---- reading an entry ---- */
 
-static const struct nlattr *find_attr(const void *p, size_t n, uint16_t type)
-{
-    const struct nlattr *a = p;
-    for (int left = (int)n; mnl_attr_ok(a, left);
-         left -= MNL_ALIGN(a->nla_len), a = mnl_attr_next(a))
-        if (mnl_attr_get_type(a) == type)
-            return a;
-    return NULL;
-}
-
 static const struct nlattr *find_in(const struct nlattr *nest, uint16_t type)
 {
-    return nest ? find_attr(mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest), type)
-                : NULL;
+    return nl_find(nl_attrs_in(nest), type);
 }
 
 static bool attr_ip(const struct nlattr *ips, bool source, struct ip *ret)
@@ -126,22 +115,19 @@ static void copy_attr(struct nlmsghdr *m, const struct nlattr *a)
 static int see_entry(const struct nlmsghdr *m, void *arg)
 {
     struct cleaner *c = arg;
-    size_t n = mnl_nlmsg_get_payload_len(m), head = MNL_ALIGN(sizeof(struct nfgenmsg));
-    if (n < head)
-        return 0;
     const struct nfgenmsg *g = mnl_nlmsg_get_payload(m);
-    const char *attrs = (const char *)g + head;
-    const struct nlattr *orig = find_attr(attrs, n - head, CTA_TUPLE_ORIG);
+    struct nl_attrs attrs = nl_attrs_of(m, sizeof *g);
+    const struct nlattr *orig = nl_find(attrs, CTA_TUPLE_ORIG);
     struct flow f = {0};
-    if (!read_flow(orig, find_attr(attrs, n - head, CTA_TUPLE_REPLY), &f) || !stale(c, &f))
+    if (!read_flow(orig, nl_find(attrs, CTA_TUPLE_REPLY), &f) || !stale(c, &f))
         return 0;
     struct nfgenmsg to = {.nfgen_family = g->nfgen_family};
     struct nlmsghdr *d =
         nl_begin(&c->deletions, "forget UDP flow", ENOENT,
                  NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, 0, &to, sizeof to, NL_ROOM);
     copy_attr(d, orig);
-    copy_attr(d, find_attr(attrs, n - head, CTA_ZONE));
-    copy_attr(d, find_attr(attrs, n - head, CTA_ID));
+    copy_attr(d, nl_find(attrs, CTA_ZONE));
+    copy_attr(d, nl_find(attrs, CTA_ID));
     nl_end(&c->deletions, d);
     return 0;
 }

@@ -29,12 +29,9 @@ static void copy_text(char *out, size_t room, const struct nlattr *a)
 
 static void copy_kind(struct link_info *l, const struct nlattr *linkinfo)
 {
-    const struct nlattr *a;
-    mnl_attr_for_each_nested(a, linkinfo)
-    {
-        if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
-            copy_text(l->kind, sizeof l->kind, a);
-    }
+    const struct nlattr *a = nl_find(nl_attrs_in(linkinfo), IFLA_INFO_KIND);
+    if (a)
+        copy_text(l->kind, sizeof l->kind, a);
 }
 
 static int u32_of(const struct nlattr *a)
@@ -48,9 +45,8 @@ static bool read_link(const struct nlmsghdr *m, struct link_info *l)
     if (m->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(m) < sizeof *head)
         return false;
     *l = (struct link_info){.index = head->ifi_index};
-    const struct nlattr *a;
-    mnl_attr_for_each(a, m, sizeof *head)
-    {
+    struct nl_attrs attrs = nl_attrs_of(m, sizeof *head);
+    for (const struct nlattr *a; nl_next(&attrs, &a);) {
         switch (mnl_attr_get_type(a)) {
         case IFLA_IFNAME: copy_text(l->name, sizeof l->name, a); break;
         case IFLA_IFALIAS: copy_text(l->alias, sizeof l->alias, a); break;
@@ -396,9 +392,8 @@ static int add_route(const struct nlmsghdr *m, void *arg)
     struct route_info r = {
         .to = {.ip = {.family = head->rtm_family == AF_INET6 ? 6 : 4}, .bits = head->rtm_dst_len}};
     uint32_t table = head->rtm_table;
-    const struct nlattr *a;
-    mnl_attr_for_each(a, m, sizeof *head)
-    {
+    struct nl_attrs attrs = nl_attrs_of(m, sizeof *head);
+    for (const struct nlattr *a; nl_next(&attrs, &a);) {
         size_t n = mnl_attr_get_payload_len(a);
         if (mnl_attr_get_type(a) == RTA_DST && n == ip_len(r.to.ip))
             memcpy(r.to.ip.bytes, mnl_attr_get_payload(a), n);

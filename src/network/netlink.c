@@ -102,11 +102,8 @@ static const char *kernel_words(const struct nlmsghdr *m)
     size_t skip = sizeof *ne;
     if (!(m->nlmsg_flags & NLM_F_CAPPED))
         skip += ne->msg.nlmsg_len - sizeof ne->msg;
-    const struct nlattr *a;
-    mnl_attr_for_each(a, m, skip) if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG &&
-                                      mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >=
-                                          0) return mnl_attr_get_str(a);
-    return "";
+    struct str words = nl_text(nl_find(nl_attrs_of(m, skip), NLMSGERR_ATTR_MSG));
+    return words.n && !words.p[words.n] ? words.p : "";
 }
 
 static int error_of(const struct nlmsghdr *m)
@@ -226,4 +223,49 @@ int nl_get(int fd, struct nl_batch *b, int (*each)(const struct nlmsghdr *m, voi
     if (answer == ENODEV || answer == ENOENT)
         return 1;
     return fail(e, answer, b->notes.v[0].what, kernel_words(m));
+}
+
+/* ---- reading ---- */
+
+struct nl_attrs nl_attrs_of(const struct nlmsghdr *m, size_t header_len)
+{
+    size_t n = mnl_nlmsg_get_payload_len(m), head = MNL_ALIGN(header_len);
+    if (n < head)
+        return (struct nl_attrs){0};
+    return (struct nl_attrs){(const char *)mnl_nlmsg_get_payload(m) + head, n - head};
+}
+
+struct nl_attrs nl_attrs_in(const struct nlattr *nest)
+{
+    if (!nest)
+        return (struct nl_attrs){0};
+    return (struct nl_attrs){mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest)};
+}
+
+bool nl_next(struct nl_attrs *at, const struct nlattr **ret)
+{
+    const struct nlattr *a = (const void *)at->p;
+    if (!a || !mnl_attr_ok(a, (int)at->n))
+        return false;
+    size_t step = MIN((size_t)MNL_ALIGN(a->nla_len), at->n);
+    at->p += step;
+    at->n -= step;
+    *ret = a;
+    return true;
+}
+
+const struct nlattr *nl_find(struct nl_attrs in, uint16_t type)
+{
+    for (const struct nlattr *a; nl_next(&in, &a);)
+        if (mnl_attr_get_type(a) == type)
+            return a;
+    return NULL;
+}
+
+struct str nl_text(const struct nlattr *a)
+{
+    if (!a)
+        return STR_NULL;
+    const char *p = mnl_attr_get_payload(a);
+    return str_n(p, strnlen(p, mnl_attr_get_payload_len(a)));
 }

@@ -67,4 +67,20 @@ int nl_dump(int fd, struct nl_batch *b, int (*each)(const struct nlmsghdr *m, vo
 int nl_get(int fd, struct nl_batch *b, int (*each)(const struct nlmsghdr *m, void *arg), void *arg,
            struct err *e) MUST_USE;
 
+/* ---- reading ---- */
+
+/* The attributes of a message behind its protocol header, or inside another attribute. */
+struct nl_attrs {
+    const char *p;
+    size_t n;
+};
+struct nl_attrs nl_attrs_of(const struct nlmsghdr *m, size_t header_len);
+struct nl_attrs nl_attrs_in(const struct nlattr *nest); /* NULL: none */
+/* Iterates; stops at what does not fit. */
+bool nl_next(struct nl_attrs *at, const struct nlattr **ret);
+/* The first of that type, or NULL. */
+const struct nlattr *nl_find(struct nl_attrs in, uint16_t type);
+/* Its text up to the NUL; NULL: STR_NULL. */
+struct str nl_text(const struct nlattr *a);
+
 #endif

@@ -74,36 +74,14 @@ static struct nft_backend take_backend(struct parse *in, int family)
 
 /* ---- attributes ---- */
 
-/* The attribute of that type in a list of them, or NULL. */
-static const struct nlattr *find_attr(const void *p, size_t n, uint16_t type)
-{
-    const struct nlattr *a = p;
-    for (int left = (int)n; mnl_attr_ok(a, left);
-         left -= MNL_ALIGN(a->nla_len), a = mnl_attr_next(a))
-        if (mnl_attr_get_type(a) == type)
-            return a;
-    return NULL;
-}
-
 static const struct nlattr *find_in(const struct nlattr *nest, uint16_t type)
 {
-    return nest ? find_attr(mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest), type)
-                : NULL;
+    return nl_find(nl_attrs_in(nest), type);
 }
 
 static const struct nlattr *find_in_message(const struct nlmsghdr *m, uint16_t type)
 {
-    size_t n = mnl_nlmsg_get_payload_len(m), head = MNL_ALIGN(sizeof(struct nfgenmsg));
-    if (n < head)
-        return NULL;
-    return find_attr((const char *)mnl_nlmsg_get_payload(m) + head, n - head, type);
-}
-
-static struct str attr_text(const struct nlattr *a)
-{
-    if (!a || mnl_attr_validate(a, MNL_TYPE_NUL_STRING) < 0)
-        return STR_NULL;
-    return str_z(mnl_attr_get_str(a));
+    return nl_find(nl_attrs_of(m, sizeof(struct nfgenmsg)), type);
 }
 
 static struct parse attr_value(const struct nlattr *data)
@@ -160,8 +138,7 @@ static void see_frontend(struct reader *rd, const struct nlattr *el)
     struct parse key = attr_value(find_in(el, NFTA_SET_ELEM_KEY));
     const struct nlattr *verdict = find_in(find_in(el, NFTA_SET_ELEM_DATA), NFTA_DATA_VERDICT);
     struct nft_found_frontend f = {.key = take_key(&key, rd->family)};
-    if (!key.bad &&
-        parse_target(attr_text(find_in(verdict, NFTA_VERDICT_CHAIN)), &f.key, &f.target))
+    if (!key.bad && parse_target(nl_text(find_in(verdict, NFTA_VERDICT_CHAIN)), &f.key, &f.target))
         vec_push(&rd->found->frontends, f);
 }
 
@@ -203,11 +180,8 @@ static void see_client(struct reader *rd, const struct nlattr *el)
 static int see_elements(const struct nlmsghdr *m, void *arg)
 {
     struct reader *rd = arg;
-    const struct nlattr *list = find_in_message(m, NFTA_SET_ELEM_LIST_ELEMENTS), *el;
-    if (!list)
-        return 0;
-    mnl_attr_for_each_nested(el, list)
-    {
+    struct nl_attrs list = nl_attrs_in(find_in_message(m, NFTA_SET_ELEM_LIST_ELEMENTS));
+    for (const struct nlattr *el; nl_next(&list, &el);) {
         if (rd->set == NFT_FRONTENDS)
             see_frontend(rd, el);
         else if (rd->set == NFT_BACKENDS)
@@ -249,10 +223,10 @@ static int read_set(int fd, struct reader *rd, enum nft_set set, struct err *e)
 static int see_chain(const struct nlmsghdr *m, void *arg)
 {
     struct reader *rd = arg;
-    struct str name = attr_text(find_in_message(m, NFTA_CHAIN_NAME));
-    if (str_eqz(attr_text(find_in_message(m, NFTA_CHAIN_TABLE)), rd->c->table) &&
+    struct str name = nl_text(find_in_message(m, NFTA_CHAIN_NAME));
+    if (str_eqz(nl_text(find_in_message(m, NFTA_CHAIN_TABLE)), rd->c->table) &&
         (str_has_prefix(name, STR("pick")) || str_has_prefix(name, STR("remember"))))
-        vec_push(&rd->found->chains, xstrdup(name.p));
+        vec_push(&rd->found->chains, xasprintf("%.*s", STR_ARG(name)));
     return 0;
 }
 

@@ -63,16 +63,12 @@ void nft_table_add(struct nft_asm *a, const char *comment)
 
 struct str nft_table_comment(const struct nlmsghdr *m)
 {
-    const struct nlattr *a;
-    mnl_attr_for_each(a, m, sizeof(struct nfgenmsg))
-    {
-        const uint8_t *p = mnl_attr_get_payload(a);
-        size_t n = mnl_attr_get_payload_len(a);
-        if (mnl_attr_get_type(a) == NFTA_TABLE_USERDATA && n > UDATA_HEADER &&
-            p[0] == UDATA_COMMENT && p[1] > 0 && (size_t)UDATA_HEADER + p[1] <= n)
-            return str_n((const char *)p + UDATA_HEADER, p[1] - 1u);
-    }
-    return STR_NULL;
+    const struct nlattr *a = nl_find(nl_attrs_of(m, sizeof(struct nfgenmsg)), NFTA_TABLE_USERDATA);
+    const uint8_t *p = a ? mnl_attr_get_payload(a) : NULL;
+    size_t n = a ? mnl_attr_get_payload_len(a) : 0;
+    if (n <= UDATA_HEADER || p[0] != UDATA_COMMENT || p[1] == 0 || UDATA_HEADER + (size_t)p[1] > n)
+        return STR_NULL;
+    return str_n((const char *)p + UDATA_HEADER, p[1] - 1u);
 }
 
 void nft_table_remove(struct nft_asm *a)

@@ -13,21 +13,13 @@ enum { ROOM = 1 << 16, READS_MAX = 64 /* per wake-up: others have their turn */ 
 
 static bool is_loss(const struct table_watch *w, const struct nlmsghdr *m)
 {
-    const struct nlattr *a;
     if (m->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE) ||
         m->nlmsg_pid == w->own_port || mnl_nlmsg_get_payload_len(m) < sizeof(struct nfgenmsg))
         return false;
     const struct nfgenmsg *g = mnl_nlmsg_get_payload(m);
     if (g->nfgen_family != NFPROTO_INET)
         return false;
-    mnl_attr_for_each(a, m, sizeof *g)
-    {
-        if (mnl_attr_get_type(a) == NFTA_TABLE_NAME &&
-            mnl_attr_validate(a, MNL_TYPE_NUL_STRING) >= 0 &&
-            strcmp(mnl_attr_get_str(a), w->table) == 0)
-            return true;
-    }
-    return false;
+    return str_eqz(nl_text(nl_find(nl_attrs_of(m, sizeof *g), NFTA_TABLE_NAME)), w->table);
 }
 
 static void readable(struct fd_watch *fw, bool can_read, bool can_write)
