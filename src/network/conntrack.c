@@ -163,11 +163,11 @@ static void local_addresses(struct cleaner *c)
 }
 
 /* Asks for UDP only; a kernel that knows no filter sends everything, and read_flow sorts. */
-static int walk(int fd, struct cleaner *c, struct err *e)
+static int walk(int fd, struct cleaner *c, uint8_t nfproto, struct err *e)
 {
     CLEANUP(nl_batch_fini) struct nl_batch b;
     nl_batch_init(&b);
-    struct nfgenmsg g = {.nfgen_family = AF_UNSPEC};
+    struct nfgenmsg g = {.nfgen_family = nfproto};
     struct nlmsghdr *m =
         nl_begin(&b, "read conntrack", 0, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, 0, &g,
                  sizeof g, NL_ROOM);
@@ -183,10 +183,22 @@ static int walk(int fd, struct cleaner *c, struct err *e)
     return nl_dump(fd, &b, see_entry, begin_entries, c, e);
 }
 
-static int clean(int fd, struct cleaner *c, struct err *e)
+static int clean(int fd, struct cleaner *c, uint32_t *ret_deleted, struct err *e)
 {
-    int error = walk(fd, c, e);
-    return error ? error : nl_run(fd, &c->deletions, e);
+    bool used[2] = {0};
+    int error = 0;
+    for (size_t i = 0; i < c->job->frontends.n; i++)
+        used[c->job->frontends.v[i].key.ip.family == 6] = true;
+    for (size_t i = 0; i < 2 && !error; i++) {
+        if (!used[i])
+            continue;
+        nl_batch_clear(&c->deletions);
+        error = walk(fd, c, i ? AF_INET6 : AF_INET, e);
+        if (!error)
+            error = nl_run(fd, &c->deletions, e);
+        *ret_deleted += (uint32_t)c->deletions.notes.n;
+    }
+    return error;
 }
 
 int conntrack_clean(const struct conntrack_job *job, uint32_t *ret_deleted, struct err *e)
@@ -203,9 +215,10 @@ int conntrack_clean(const struct conntrack_job *job, uint32_t *ret_deleted, stru
         map_put(&c.by_key, str_n((const char *)&fe->key, sizeof fe->key), fe);
     }
     local_addresses(&c);
-    int error = clean(fd, &c, e);
+    uint32_t deleted = 0;
+    int error = clean(fd, &c, &deleted, e);
     if (ret_deleted)
-        *ret_deleted = (uint32_t)c.deletions.notes.n;
+        *ret_deleted = deleted;
     nl_batch_fini(&c.deletions);
     map_fini(&c.by_key);
     map_fini(&c.local);

@@ -209,6 +209,32 @@ static bool lives(const struct setup *s, const struct record_pod *r, const struc
     return *ret != NULL;
 }
 
+static bool is_pods_link(const struct setup *s, const struct link_info *l)
+{
+    char link[IFNAMSIZ];
+    for (size_t i = 0; i < s->h->pods.v.n; i++) {
+        plan_link(s->p->name, s->h->pods.v.v[i].offset, link);
+        if (strcmp(link, l->name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Ports of pods that were undone just now, or whose namespace something still holds. */
+static int remove_strays(const struct setup *s, struct err *e)
+{
+    VEC(int) strays = {0};
+    for (size_t i = 0; i < s->links.v.n; i++) {
+        const struct link_info *l = &s->links.v.v[i];
+        if (l->master == s->h->bridge && strcmp(l->kind, "veth") == 0 &&
+            plan_is_link(s->p->name, l->name) && !is_pods_link(s, l))
+            vec_push(&strays, l->index);
+    }
+    int error = link_remove_all(s->h->route_fd, strays.v, strays.n, e);
+    vec_free(&strays);
+    return error;
+}
+
 /* Keeps the pods that are whole; the agent makes the others anew. */
 static int adopt_pods(struct setup *s, struct err *e)
 {
@@ -271,7 +297,8 @@ static int set_up(struct setup *s, struct err *e)
         (error = address_bridge(s, e)) || (error = undo_stage(s, RECORD_ADDING, e)) ||
         (error = undo_stage(s, RECORD_REMOVING, e)))
         return error;
-    return adopt_pods(s, e);
+    error = adopt_pods(s, e);
+    return error ? error : remove_strays(s, e);
 }
 
 int host_setup(const struct plan *p, struct host *ret, struct err *e)

@@ -282,23 +282,27 @@ void link_set_no_ipv6(struct nl_batch *b, int index)
     nl_end(b, m);
 }
 
-void link_set_group(struct nl_batch *b, int index, uint32_t group)
+static void set_group(struct nl_batch *b, int index, uint32_t group)
 {
     struct nlmsghdr *m = link_message(b, "set link group", ENODEV, RTM_SETLINK, 0, index);
     mnl_attr_put_u32(m, IFLA_GROUP, group);
     nl_end(b, m);
 }
 
-void link_remove_group(struct nl_batch *b, uint32_t group)
+int link_remove_all(int fd, const int *indices, size_t n, struct err *e)
 {
-    struct nlmsghdr *m = link_message(b, "remove links", ENODEV, RTM_DELLINK, 0, 0);
+    enum { GROUP_BASE = 0x42510000 }; /* nobody else's, with our pid */
+    uint32_t group = GROUP_BASE | ((uint32_t)getpid() & 0xffff);
+    if (n == 0)
+        return 0;
+    CLEANUP(nl_batch_fini) struct nl_batch b;
+    nl_batch_init(&b);
+    for (size_t i = 0; i < n; i++)
+        set_group(&b, indices[i], group);
+    struct nlmsghdr *m = link_message(&b, "remove links", ENODEV, RTM_DELLINK, 0, 0);
     mnl_attr_put_u32(m, IFLA_GROUP, group);
-    nl_end(b, m);
-}
-
-void link_remove(struct nl_batch *b, int index)
-{
-    nl_end(b, link_message(b, "remove link", ENODEV, RTM_DELLINK, 0, index));
+    nl_end(&b, m);
+    return nl_run(fd, &b, e);
 }
 
 /* ---- addresses and routes ---- */

@@ -54,10 +54,9 @@ void link_set_port(struct nl_batch *b, const char *name, int bridge);
 void link_set_up(struct nl_batch *b, int index);
 /* No IPv6 link-local address (and so no traffic for it). */
 void link_set_no_ipv6(struct nl_batch *b, int index);
-void link_set_group(struct nl_batch *b, int index, uint32_t group);
-/* All links of the group in one go: the kernel waits once instead of per link. */
-void link_remove_group(struct nl_batch *b, uint32_t group);
-void link_remove(struct nl_batch *b, int index);
+/* Removes the links at once: they are put in a group, and the kernel waits once for all of it
+ * instead of once per link. */
+int link_remove_all(int fd, const int *indices, size_t n, struct err *e) MUST_USE;
 
 void link_add_address(struct nl_batch *b, int index, struct ip a, uint8_t bits);
 /* Of the link, with that source address. */

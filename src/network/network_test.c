@@ -1,467 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The whole network in a namespace of its own: pods that serve and ask, services, DNS, purge. */
-#include "network/testing.h"
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-
-#include "network/network.h"
-
-/* ---- the world ---- */
-
-enum { PODS_MAX = 200, OUTSIDE_MTU = 1400 };
-
-static struct loop *loop;
-static char data_dir[] = "/tmp/barque-network-XXXXXX";
-static struct arena arena = ARENA_INIT;
-static int outside_pid; /* holds a namespace beyond the uplink */
-static char outside[64];
-
-static struct network_config config(void)
-{
-    return (struct network_config){
-        .name = STR("bqt"),
-        .data_dir = str_z(data_dir),
-        .node_name = STR("node-1"),
-        .pod_cidr = {STR("10.244.0.0/24")},
-        .cluster_cidr = {STR("10.244.0.0/16")},
-        .service_cidr = {STR("10.96.0.0/16")},
-        .dns_address = {STR("10.96.0.10")},
-        .resolv_conf = STR("/dev/null"),
-    };
-}
-
-static void set_true(void *flag)
-{
-    *(bool *)flag = true;
-    loop_stop(loop);
-}
-
-struct start_result {
-    bool done;
-    int code;
-    char message[300];
-};
-
-static void on_started(void *arg, const struct err *e)
-{
-    struct start_result *r = arg;
-    r->done = true;
-    r->code = e ? -(int)e->code : 0;
-    if (e)
-        snprintf(r->message, sizeof r->message, "%.*s", STR_ARG(e->message));
-    loop_stop(loop);
-}
-
-static struct network *network_up(void)
-{
-    struct err e = ERR_INIT(&arena);
-    struct network_config c = config();
-    struct network *n = network_new(loop, &c, &e);
-    if (!n)
-        fail_msg("%.*s", STR_ARG(e.message));
-    struct start_result r = {0};
-    network_start(n, on_started, &r);
-    run_until(loop, &r.done);
-    if (r.code)
-        fail_msg("%s", r.message);
-    return n;
-}
-
-static void network_down(struct network *n)
-{
-    bool closed = false;
-    network_close(n, set_true, &closed);
-    run_until(loop, &closed);
-}
-
-static void purge(void)
-{
-    struct err e = ERR_INIT(&arena);
-    if (network_purge(str_z(data_dir), &e))
-        fail_msg("%.*s", STR_ARG(e.message));
-}
-
-static void settle(struct network *n)
-{
-    bool done = false;
-    network_settle(n, set_true, &done);
-    run_until(loop, &done);
-}
-
-/* ---- pods ---- */
-
-struct pod {
-    struct network_pod_add add;
-    struct network_pod_remove remove;
-    char id[32];
-    bool done;
-    int error;
-    char ip[IP_TEXT_MAX];
-};
-
-static void on_added(struct network_pod_add *op, int error, const struct err *e)
-{
-    struct pod *p = CONTAINER_OF(op, struct pod, add);
-    p->done = true;
-    p->error = error;
-    if (error)
-        print_message("pod %s: %.*s\n", p->id, STR_ARG(e->message));
-    else
-        ip_text(op->pod.ips[0], p->ip);
-    loop_stop(loop);
-}
-
-static void on_removed(struct network_pod_remove *op, int error, const struct err *e)
-{
-    struct pod *p = CONTAINER_OF(op, struct pod, remove);
-    p->done = true;
-    p->error = error;
-    loop_stop(loop);
-}
-
-static void begin_pod(struct network *n, struct pod *p, const char *id)
-{
-    snprintf(p->id, sizeof p->id, "%s", id);
-    p->done = false;
-    p->add.id = str_z(p->id);
-    p->add.done = on_added;
-    network_pod_add(n, &p->add);
-}
-
-static void add_pod(struct network *n, struct pod *p, const char *id)
-{
-    begin_pod(n, p, id);
-    run_until(loop, &p->done);
-    assert_int_equal(p->error, 0);
-}
-
-UNUSED static void remove_pod(struct network *n, struct pod *p)
-{
-    p->done = false;
-    p->remove = (struct network_pod_remove){.id = str_z(p->id), .done = on_removed};
-    network_pod_remove(n, &p->remove);
-    run_until(loop, &p->done);
-    assert_int_equal(p->error, 0);
-}
-
-/* ---- programs in pods ---- */
-
-/* A child that does not outlive the test. */
-static int fork_child(void)
-{
-    int pid = fork();
-    must(pid >= 0);
-    if (pid == 0)
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-    return pid;
-}
-
-static void enter(const char *netns)
-{
-    if (!netns)
-        return;
-    CLEANUP(close_fd) int fd = open(netns, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
-        _exit(99);
-}
-
-static int bound_socket(int type, uint16_t port)
-{
-    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), on = 1;
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || (type == SOCK_STREAM && listen(fd, 64)))
-        _exit(98);
-    return fd;
-}
-
-static void answer_text(char *out, size_t room, const char *name, const struct sockaddr_in *peer)
-{
-    char text[INET_ADDRSTRLEN];
-    snprintf(out, room, "%s %s", name, inet_ntop(AF_INET, &peer->sin_addr, text, sizeof text));
-}
-
-/* Answers every connection and datagram with its name and the client's address. */
-static int serve(const char *netns, uint16_t port, const char *name)
-{
-    int ready[2];
-    must(pipe(ready) == 0);
-    int pid = fork_child();
-    if (pid == 0) {
-        enter(netns);
-        struct pollfd fds[] = {{.fd = bound_socket(SOCK_STREAM, port), .events = POLLIN},
-                               {.fd = bound_socket(SOCK_DGRAM, port), .events = POLLIN}};
-        must(write(ready[1], "", 1) == 1);
-        close(ready[1]);
-        for (;;) {
-            char text[128];
-            struct sockaddr_in peer;
-            socklen_t n = sizeof peer;
-            poll(fds, 2, -1);
-            if (fds[0].revents) {
-                int fd = accept(fds[0].fd, (struct sockaddr *)&peer, &n);
-                answer_text(text, sizeof text, name, &peer);
-                if (write(fd, text, strlen(text)) < 0)
-                    _exit(97);
-                close(fd);
-            }
-            if (fds[1].revents) {
-                recvfrom(fds[1].fd, text, sizeof text, 0, (struct sockaddr *)&peer, &n);
-                answer_text(text, sizeof text, name, &peer);
-                sendto(fds[1].fd, text, strlen(text), 0, (struct sockaddr *)&peer, n);
-            }
-        }
-    }
-    char c;
-    close(ready[1]);
-    must(read(ready[0], &c, 1) == 1);
-    close(ready[0]);
-    return pid;
-}
-
-static void stop(int pid)
-{
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-}
-
-/* A UDP client that keeps its socket, and so its flow, over several questions. */
-static int ask_on(int fd, struct sockaddr_in *to, int type, char *text, size_t room)
-{
-    struct timeval limit = {.tv_usec = 700000};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (type == SOCK_STREAM && connect(fd, (struct sockaddr *)to, sizeof *to) < 0)
-        return errno == EINPROGRESS ? ETIMEDOUT : errno;
-    if (type == SOCK_DGRAM &&
-        (connect(fd, (struct sockaddr *)to, sizeof *to) < 0 || send(fd, "?", 1, 0) < 0))
-        return errno;
-    ssize_t n = recv(fd, text, room - 1, 0);
-    if (n < 0)
-        return errno == EAGAIN ? ETIMEDOUT : errno;
-    text[n] = 0;
-    return 0;
-}
-
-static char answer[128];
-
-/* 0 and the answer, or an errno. netns NULL: from the host. */
-static int ask_from(const char *netns, int type, const char *ip, uint16_t port)
-{
-    int back[2], status = 0;
-    must(pipe(back) == 0);
-    int pid = fork_child();
-    if (pid == 0) {
-        char text[128] = "";
-        enter(netns);
-        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-        inet_pton(AF_INET, ip, &to.sin_addr);
-        int error = ask_on(socket(AF_INET, type, 0), &to, type, text, sizeof text);
-        must(write(back[1], text, strlen(text) + 1) > 0);
-        _exit(error);
-    }
-    close(back[1]);
-    ssize_t n = read(back[0], answer, sizeof answer - 1);
-    answer[MAX(n, 0)] = 0;
-    close(back[0]);
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-#define assert_answer(netns, type, ip, port, want)                                                 \
-    do {                                                                                           \
-        int error_ = ask_from(netns, type, ip, port);                                              \
-        if (error_)                                                                                \
-            fail_msg("%s:%d: %s", ip, (int)(port), strerror(error_));                              \
-        const char *want_ = (want);                                                                \
-        if (want_)                                                                                 \
-            assert_string_equal(answer, want_);                                                    \
-    } while (0)
-
-/* ---- services ---- */
-
-struct svc {
-    const char *name, *cluster_ip;
-    uint16_t port, node_port, target_port;
-    enum network_protocol protocol;
-    const char *const *pods; /* addresses, NULL at the end */
-    const char *external_ip, *ingress_ip, *source_range;
-    uint32_t affinity_s;
-    bool external_local, internal_local, elsewhere, terminating;
-};
-
-static void set_endpoints(struct network *n, const struct svc *s)
-{
-    struct err e = ERR_INIT(&arena);
-    struct network_endpoint eps[PODS_MAX] = {0};
-    struct network_slice_port port = {STR("p"), s->protocol ? s->protocol : NETWORK_TCP,
-                                      s->target_port};
-    char name[80];
-    snprintf(name, sizeof name, "%s-x", s->name);
-    struct network_slice sl = {.namespace_ = STR("default"),
-                               .name = str_z(name),
-                               .service = str_z(s->name),
-                               .ports = &port,
-                               .port_count = 1,
-                               .endpoints = eps};
-    for (; s->pods && s->pods[sl.endpoint_count]; sl.endpoint_count++)
-        eps[sl.endpoint_count] =
-            (struct network_endpoint){.address = str_z(s->pods[sl.endpoint_count]),
-                                      .node_name = s->elsewhere ? STR("node-2") : STR("node-1"),
-                                      .ready = !s->terminating,
-                                      .serving = true,
-                                      .terminating = s->terminating};
-    assert_int_equal(network_slice_set(n, &sl, &e), 0);
-}
-
-static void set_service(struct network *n, const struct svc *s)
-{
-    struct err e = ERR_INIT(&arena);
-    struct network_service_port port = {STR("p"), s->protocol ? s->protocol : NETWORK_TCP, s->port,
-                                        s->node_port};
-    struct str cluster_ip = str_z(s->cluster_ip), external = str_z(s->external_ip);
-    struct str ingress = str_z(s->ingress_ip), range = str_z(s->source_range);
-    struct network_service v = {
-        .namespace_ = STR("default"),
-        .name = str_z(s->name),
-        .type = s->ingress_ip  ? NETWORK_LOAD_BALANCER
-                : s->node_port ? NETWORK_NODE_PORT
-                               : NETWORK_CLUSTER_IP,
-        .cluster_ips = &cluster_ip,
-        .cluster_ip_count = 1,
-        .external_ips = &external,
-        .external_ip_count = s->external_ip != NULL,
-        .ingress_ips = &ingress,
-        .ingress_ip_count = s->ingress_ip != NULL,
-        .source_ranges = &range,
-        .source_range_count = s->source_range != NULL,
-        .ports = &port,
-        .port_count = 1,
-        .affinity_timeout_s = s->affinity_s,
-        .external_local = s->external_local,
-        .internal_local = s->internal_local,
-    };
-    assert_int_equal(network_service_set(n, &v, &e), 0);
-    set_endpoints(n, s);
-}
-
-static void drop_service(struct network *n, const char *name)
-{
-    char slice[80];
-    snprintf(slice, sizeof slice, "%s-x", name);
-    network_service_remove(n, STR("default"), str_z(name));
-    network_slice_remove(n, STR("default"), str_z(slice));
-}
-
-/* ---- fixtures ---- */
-
-static void in_outside(const char *netns)
-{
-    enter(netns);
-    must(system("ip link set lo up; ip link set out0 up; ip addr add 192.0.2.2/24 dev out0;"
-                "ip route add 10.96.0.0/16 via 192.0.2.1; ip route add 203.0.113.0/24 via "
-                "192.0.2.1") == 0);
-    _exit(0);
-}
-
-/* A neighbour of the host: 192.0.2.2, on the link whose host end is up0. */
-static int make_world(void **state)
-{
-    isolate(state);
-    if (!isolated)
-        return 0;
-    struct err e = ERR_INIT(&arena);
-    must(mkdtemp(data_dir) != NULL);
-    loop = loop_new(&e);
-    must(loop != NULL);
-    int ready[2];
-    char c;
-    must(pipe(ready) == 0);
-    outside_pid = fork_child();
-    if (outside_pid == 0) {
-        must(unshare(CLONE_NEWNET) == 0 && write(ready[1], "", 1) == 1);
-        for (;;)
-            pause();
-    }
-    must(read(ready[0], &c, 1) == 1);
-    close(ready[0]);
-    close(ready[1]);
-    snprintf(outside, sizeof outside, "/proc/%d/ns/net", outside_pid);
-    CLEANUP(free_ptr)
-    char *made =
-        output_of("ip link add up0 mtu %d type veth peer name out0 netns %d && "
-                  "ip link set up0 addrgenmode none && ip addr add 192.0.2.1/24 dev up0 && "
-                  "ip link set up0 up && "
-                  "ip route add default via 192.0.2.2",
-                  OUTSIDE_MTU, outside_pid);
-    must(made != NULL);
-    int pid = fork(), status;
-    if (pid == 0)
-        in_outside(outside);
-    waitpid(pid, &status, 0);
-    return WEXITSTATUS(status);
-}
-
-static int end_world(void **state)
-{
-    if (!isolated)
-        return 0;
-    stop(outside_pid);
-    loop_free(loop);
-    CLEANUP(free_ptr) char *removed = output_of("rm %s.*; rmdir %s", data_dir, data_dir);
-    arena_fini(&arena);
-    return 0;
-}
-
-/* ---- tests ---- */
-
-/* What purge must leave as it found it. */
-static void keep_host_state(const char *name)
-{
-    CLEANUP(free_ptr)
-    char *done = output_of("(ip -o link | sed 's/ state .*//'; ip -o addr | sed s/tentative//; ip "
-                           "route show table all;"
-                           "ip -6 route show table all; nft list ruleset;"
-                           "grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf "
-                           "/proc/sys/net/ipv6/conf 2>/dev/null | sort; cat /proc/mounts;"
-                           "find %s) > %s.%s",
-                           data_dir, data_dir, name);
-    must(done != NULL);
-}
-
-static void assert_same_state(const char *a, const char *b)
-{
-    CLEANUP(free_ptr)
-    char *diff = output_of("diff %s.%s %s.%s; true", data_dir, a, data_dir, b);
-    assert_string_equal(diff, "");
-}
-
-static void purge_leaves_the_host_as_it_was(void **state)
-{
-    NEEDS_ROOT();
-    keep_host_state("before");
-    struct network *n = network_up();
-    struct pod p[3] = {0};
-    for (int i = 0; i < 3; i++) {
-        char id[16];
-        snprintf(id, sizeof id, "p%d", i);
-        add_pod(n, &p[i], id);
-    }
-    network_synced(n);
-    settle(n);
-    network_down(n);
-    assert_prints("inet bqt", "nft list tables");
-    purge();
-    keep_host_state("after");
-    assert_same_state("before", "after");
-    purge(); /* nothing to do */
-}
+/* What packets meet: pods, services, policies, DNS. */
+#include "network/world.h"
 
 static void pods_reach_each_other_and_the_world(void **state)
 {
@@ -546,17 +85,316 @@ static void services_are_reached_from_everywhere(void **state)
     purge();
 }
 
-static int main_tests(void)
+static void backends_are_balanced_and_sticky_on_demand(void **state)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(purge_leaves_the_host_as_it_was),
-        cmocka_unit_test(pods_reach_each_other_and_the_world),
-        cmocka_unit_test(services_are_reached_from_everywhere),
-    };
-    return cmocka_run_group_tests(tests, make_world, end_world);
+    NEEDS_ROOT();
+    struct network *n = network_up();
+    struct pod a = {0}, b = {0}, c = {0};
+    add_pod(n, &a, "a");
+    add_pod(n, &b, "b");
+    add_pod(n, &c, "c");
+    int sa = serve(a.add.pod.netns, 8080, "a"), sb = serve(b.add.pod.netns, 8080, "b");
+    const char *const both[] = {a.ip, b.ip, NULL}, *const only_a[] = {a.ip, NULL};
+    const char *const only_b[] = {b.ip, NULL};
+    struct svc web = {.name = "web",
+                      .cluster_ip = "10.96.0.80",
+                      .port = 80,
+                      .node_port = 30080,
+                      .target_port = 8080,
+                      .pods = both};
+    set_service(n, &web);
+    network_synced(n);
+    settle(n);
+    assert_int_equal(who_answers(c.add.pod.netns, "10.96.0.80", 80, 40), 3);
+    web.affinity_s = 600;
+    set_service(n, &web);
+    settle(n);
+    for (int i = 0; i < 3; i++) {
+        const char *from = i == 0 ? c.add.pod.netns : i == 1 ? outside : NULL;
+        const char *to = i == 1 ? "192.0.2.1" : "10.96.0.80";
+        uint16_t port = i == 1 ? 30080 : 80;
+        unsigned first = who_answers(from, to, port, 1);
+        assert_int_equal(who_answers(from, to, port, 20), first);
+    }
+    /* A client whose backend goes is sent elsewhere at once, and stays there. */
+    web.pods = who_answers(c.add.pod.netns, "10.96.0.80", 80, 1) == 1 ? only_b : only_a;
+    unsigned rest = web.pods == only_b ? 2 : 1;
+    set_endpoints(n, &web);
+    settle(n);
+    assert_int_equal(who_answers(c.add.pod.netns, "10.96.0.80", 80, 5), rest);
+    web.pods = both;
+    set_endpoints(n, &web);
+    settle(n);
+    assert_int_equal(who_answers(c.add.pod.netns, "10.96.0.80", 80, 20), rest);
+    struct network_stats st;
+    network_stats(n, &st);
+    assert_int_equal(st.commit_failures, 0);
+    stop(sa);
+    stop(sb);
+    network_down(n);
+    purge();
 }
 
-int main(void)
+/* A client that keeps its socket: asks, waits for a word on the pipe, asks again. */
+static int hold_flow(const char *netns, const char *ip, uint16_t port, int go, int back)
 {
-    return main_tests();
+    int pid = fork_child();
+    if (pid)
+        return pid;
+    enter(netns);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    inet_pton(AF_INET, ip, &to.sin_addr);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    for (;;) {
+        char c, text[128] = "-";
+        if (read(go, &c, 1) != 1)
+            _exit(0);
+        ask_on(fd, &to, SOCK_DGRAM, text, sizeof text);
+        must(write(back, text, 1) == 1);
+    }
 }
+
+static char ask_again(int go, int back)
+{
+    char c = 0;
+    must(write(go, "", 1) == 1 && read(back, &c, 1) == 1);
+    return c;
+}
+
+static void udp_flows_follow_the_backends(void **state)
+{
+    NEEDS_ROOT();
+    struct network *n = network_up();
+    struct pod a = {0}, b = {0}, c = {0};
+    add_pod(n, &a, "a");
+    add_pod(n, &b, "b");
+    add_pod(n, &c, "c");
+    int sa = serve(a.add.pod.netns, 5353, "a"), sb = serve(b.add.pod.netns, 5353, "b");
+    const char *const only_a[] = {a.ip, NULL}, *const only_b[] = {b.ip, NULL};
+    struct svc dns = {.name = "dns",
+                      .cluster_ip = "10.96.0.53",
+                      .port = 53,
+                      .node_port = 30053,
+                      .target_port = 5353,
+                      .protocol = NETWORK_UDP,
+                      .pods = only_a};
+    set_service(n, &dns);
+    network_synced(n);
+    settle(n);
+    int go[2], back[2], go2[2], back2[2];
+    must(pipe(go) == 0 && pipe(back) == 0 && pipe(go2) == 0 && pipe(back2) == 0);
+    int inner = hold_flow(c.add.pod.netns, "10.96.0.53", 53, go[0], back[1]);
+    int outer = hold_flow(outside, "192.0.2.1", 30053, go2[0], back2[1]);
+    assert_int_equal(ask_again(go[1], back[0]), 'a');
+    assert_int_equal(ask_again(go2[1], back2[0]), 'a');
+    dns.pods = only_b;
+    set_endpoints(n, &dns);
+    settle(n);
+    assert_int_equal(ask_again(go[1], back[0]), 'b');
+    assert_int_equal(ask_again(go2[1], back2[0]), 'b');
+    stop(inner);
+    stop(outer);
+    stop(sa);
+    stop(sb);
+    network_down(n);
+    purge();
+}
+
+static void policies_are_kept(void **state)
+{
+    NEEDS_ROOT();
+    struct network *n = network_up();
+    struct pod a = {0}, c = {0};
+    add_pod(n, &a, "a");
+    add_pod(n, &c, "c");
+    int sa = serve(a.add.pod.netns, 8080, "a");
+    const char *const pods[] = {a.ip, NULL};
+    struct svc web = {.name = "web",
+                      .cluster_ip = "10.96.0.80",
+                      .port = 80,
+                      .node_port = 30080,
+                      .target_port = 8080,
+                      .pods = pods,
+                      .ingress_ip = "203.0.113.9",
+                      .external_local = true};
+    set_service(n, &web);
+    network_synced(n);
+    settle(n);
+    assert_answer(outside, SOCK_STREAM, "192.0.2.1", 30080, "a 192.0.2.2");
+    /* the only endpoint is elsewhere: nothing for outside, everything for inside */
+    web.elsewhere = true;
+    set_endpoints(n, &web);
+    settle(n);
+    assert_int_equal(ask_from(outside, SOCK_STREAM, "192.0.2.1", 30080), ETIMEDOUT);
+    assert_answer(c.add.pod.netns, SOCK_STREAM, "192.0.2.1", 30080, NULL);
+    assert_answer(NULL, SOCK_STREAM, "203.0.113.9", 80, NULL);
+    /* endpoints that end still serve, when there is no other */
+    web.elsewhere = false;
+    web.terminating = true;
+    set_endpoints(n, &web);
+    settle(n);
+    assert_answer(outside, SOCK_STREAM, "192.0.2.1", 30080, "a 192.0.2.2");
+    /* sources */
+    web.terminating = false;
+    web.source_range = "198.51.100.0/24";
+    set_service(n, &web);
+    settle(n);
+    assert_int_equal(ask_from(outside, SOCK_STREAM, "203.0.113.9", 80), ETIMEDOUT);
+    assert_answer(outside, SOCK_STREAM, "192.0.2.1", 30080, NULL);
+    web.source_range = "192.0.2.0/24";
+    set_service(n, &web);
+    settle(n);
+    assert_answer(outside, SOCK_STREAM, "203.0.113.9", 80, "a 192.0.2.2");
+    struct network_stats st;
+    network_stats(n, &st);
+    assert_int_equal(st.commit_failures, 0);
+    stop(sa);
+    network_down(n);
+    purge();
+}
+
+/* Connects again and again; tells how many attempts failed when asked to stop. */
+static int load(const char *ip, uint16_t port, int back, int *ret_pid)
+{
+    *ret_pid = fork_child();
+    if (*ret_pid)
+        return 0;
+    static volatile sig_atomic_t stopped;
+    unsigned failed = 0, done = 0;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    sigset_t term;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, NULL);
+    while (!stopped) {
+        char text[128];
+        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+        inet_pton(AF_INET, ip, &to.sin_addr);
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        failed += ask_on(fd, &to, SOCK_STREAM, text, sizeof text) != 0;
+        done++;
+        close(fd);
+        const struct timespec none = {0};
+        stopped = sigtimedwait(&term, NULL, &none) == SIGTERM;
+    }
+    const unsigned result[2] = {failed, done};
+    must(write(back, result, sizeof result) == sizeof result);
+    _exit(0);
+}
+
+static void rolling_updates_lose_nothing(void **state)
+{
+    NEEDS_ROOT();
+    enum { ROUNDS = 15 };
+    struct network *n = network_up();
+    struct pod pods[ROUNDS + 1] = {0};
+    const char *list[3] = {0};
+    struct svc web = {
+        .name = "web", .cluster_ip = "10.96.0.80", .port = 80, .target_port = 8080, .pods = list};
+    add_pod(n, &pods[0], "r0");
+    int server = serve(pods[0].add.pod.netns, 8080, "a"), client, back[2];
+    list[0] = pods[0].ip;
+    set_service(n, &web);
+    network_synced(n);
+    settle(n);
+    must(pipe(back) == 0);
+    load("10.96.0.80", 80, back[1], &client);
+    for (int i = 1; i <= ROUNDS; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "r%d", i);
+        add_pod(n, &pods[i], id);
+        int next = serve(pods[i].add.pod.netns, 8080, "b");
+        list[1] = pods[i].ip;
+        set_endpoints(n, &web);
+        settle(n);
+        list[0] = pods[i].ip;
+        list[1] = NULL;
+        set_endpoints(n, &web);
+        settle(n);
+        /* no new connection comes after this; a request under way needs a moment */
+        struct timer t = {0};
+        timer_start(loop, &t, 20, stop_loop);
+        loop_run(loop);
+        stop(server);
+        remove_pod(n, &pods[i - 1]);
+        server = next;
+    }
+    unsigned result[2];
+    kill(client, SIGTERM);
+    must(read(back[0], result, sizeof result) == sizeof result);
+    waitpid(client, NULL, 0);
+    assert_int_equal(result[0], 0);
+    assert_true(result[1] > 100);
+    stop(server);
+    network_down(n);
+    purge();
+}
+
+/* ---- DNS ---- */
+
+struct dig {
+    struct fd_watch watch;
+    char *out;
+    bool *done;
+};
+
+static void dig_output(struct fd_watch *w, bool readable, bool writable)
+{
+    struct dig *d = CONTAINER_OF(w, struct dig, watch);
+    size_t have = strlen(d->out);
+    ssize_t n = read(w->fd, d->out + have, 299 - have);
+    if (n > 0) {
+        d->out[have + (size_t)n] = 0;
+        return;
+    }
+    *d->done = true;
+    loop_stop(loop);
+}
+
+static void dns_answers_pods(void **state)
+{
+    NEEDS_ROOT();
+    if (!have_program("dig"))
+        skip();
+    struct network *n = network_up();
+    struct pod a = {0};
+    add_pod(n, &a, "a");
+    const char *const pods[] = {a.ip, NULL};
+    struct svc web = {
+        .name = "web", .cluster_ip = "10.96.0.80", .port = 80, .target_port = 8080, .pods = pods};
+    set_service(n, &web);
+    network_synced(n);
+    settle(n);
+    const char *const tcp[] = {"+notcp", "+tcp"};
+    for (int i = 0; i < 2; i++) {
+        bool done = false;
+        char out[300] = "";
+        int back[2];
+        must(pipe(back) == 0);
+        int pid = fork_child();
+        if (pid == 0) {
+            enter(a.add.pod.netns);
+            dup2(back[1], STDOUT_FILENO);
+            execlp("dig", "dig", "+short", "+tries=1", "+time=2", tcp[i], "@10.96.0.10",
+                   "web.default.svc.cluster.local", "A", "_p._tcp.web.default.svc.cluster.local",
+                   "SRV", NULL);
+            _exit(1);
+        }
+        close(back[1]);
+        struct dig d = {.out = out, .done = &done};
+        fd_watch_start(loop, &d.watch, back[0], true, false, dig_output);
+        run_until(loop, &done);
+        fd_watch_stop(&d.watch);
+        close(back[0]);
+        waitpid(pid, NULL, 0);
+        assert_string_equal(out, "10.96.0.80\n0 100 80 web.default.svc.cluster.local.\n");
+    }
+    network_down(n);
+    purge();
+}
+
+WORLD_TESTS(cmocka_unit_test(pods_reach_each_other_and_the_world),
+            cmocka_unit_test(services_are_reached_from_everywhere),
+            cmocka_unit_test(backends_are_balanced_and_sticky_on_demand),
+            cmocka_unit_test(udp_flows_follow_the_backends), cmocka_unit_test(policies_are_kept),
+            cmocka_unit_test(rolling_updates_lose_nothing), cmocka_unit_test(dns_answers_pods))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "network/pod.h"
 
-enum { BATCH_MAX = 64, TAKEN_TRIES_MAX = 8 };
+enum { BATCH_MAX = 64, TAKEN_TRIES_MAX = 16 };
 
 /* A pod on its way waits for two things: the worker, and the proxy's transaction. */
 enum pod_state { POD_ADDING, POD_READY, POD_REMOVING };

@@ -66,9 +66,11 @@ static void want_host_port(struct proxy *p, struct proxy_frontend *f,
                            const struct nft_backend *backend)
 {
     struct proxy_content content = {
-        .there = true, .n = 1, .target = {.action = NFT_PICK, .backends = 1}};
+        .there = true, .n = 1, .target = {NFT_PICK, .backends = 1, .outside = 1}};
     content.backends = xmalloc(sizeof *backend);
     *content.backends = *backend;
+    content.outside = xmalloc(sizeof *content.outside);
+    *content.outside = true;
     want(p, f, content);
 }
 
@@ -645,8 +647,8 @@ void proxy_write_changes(struct proxy *p, struct proxy_leftovers *left)
     list_init(&waiting);
     for (struct list *at; (at = list_pop_front(&p->dirty));) {
         struct proxy_frontend *f = list_entry(at, struct proxy_frontend, dirty);
-        if (!p->synced && list_empty(&f->claims))
-            list_push_back(&waiting, at); /* a service may yet claim it */
+        if (!p->synced && !f->want_known)
+            list_push_back(&waiting, at); /* adopted: a service may yet claim it */
         else if (f->want_known || list_empty(&f->claims))
             write_frontend(p, f, left);
     }

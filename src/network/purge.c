@@ -81,20 +81,16 @@ static int our_bridge(const struct purge *p)
     return 0;
 }
 
-/* In a group of their own, so that the kernel waits once for all. */
 static int remove_links(struct purge *p, int fd, struct err *e)
 {
-    enum { GROUP_BASE = 0x42510000 };
     int bridge = our_bridge(p);
-    uint32_t group = GROUP_BASE | ((uint32_t)getpid() & 0xffff);
-    CLEANUP(nl_batch_fini) struct nl_batch b;
-    nl_batch_init(&b);
+    VEC(int) ours = {0};
     for (size_t i = 0; i < p->links.v.n; i++)
         if (is_ours(p, &p->links.v.v[i], bridge))
-            link_set_group(&b, p->links.v.v[i].index, group);
-    if (b.notes.n)
-        link_remove_group(&b, group);
-    return nl_run(fd, &b, e);
+            vec_push(&ours, p->links.v.v[i].index);
+    int error = link_remove_all(fd, ours.v, ours.n, e);
+    vec_free(&ours);
+    return error;
 }
 
 /* ---- the whole ---- */

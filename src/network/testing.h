@@ -54,7 +54,7 @@ UNUSED static int isolate(void **state)
     }
 
 /* What a shell command prints; NULL when it fails. Freed by the caller. */
-UNUSED static char *output_of(const char *fmt, ...)
+UNUSED PRINTF(1, 2) static char *output_of(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -69,6 +69,13 @@ UNUSED static char *output_of(const char *fmt, ...)
     }
     return pclose(f) == 0 ? buf_take(&out, NULL) : NULL;
 }
+
+/* The command must succeed. */
+#define run_command(...)                                                                           \
+    do {                                                                                           \
+        CLEANUP(free_ptr) char *out_ = output_of(__VA_ARGS__);                                     \
+        must(out_ != NULL);                                                                        \
+    } while (0)
 
 /* Fails unless the command's output has the text. */
 #define assert_prints(text, ...)                                                                   \
