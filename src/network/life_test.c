@@ -260,8 +260,42 @@ static void closing_cancels(void **state)
     purge();
 }
 
+static void clusters_live_side_by_side(void **state)
+{
+    NEEDS_ROOT();
+    keep_host_state("before");
+    char other_dir[] = "/tmp/barque-network-XXXXXX";
+    must(mkdtemp(other_dir) != NULL);
+    struct network_config c = config();
+    c.name = STR("bqt-2");
+    c.data_dir = str_z(other_dir);
+    c.pod_cidr[0] = c.cluster_cidr[0] = STR("10.245.0.0/24");
+    c.service_cidr[0] = STR("10.97.0.0/16");
+    c.dns_address[0] = STR("10.97.0.10");
+    struct network *one = network_up(), *two = start_network(&c);
+    struct pod a = {0}, b = {0};
+    add_pod(one, &a, "a");
+    add_pod(two, &b, "b");
+    int sa = serve(a.add.pod.netns, 8080, "a");
+    assert_answer(b.add.pod.netns, SOCK_STREAM, a.ip, 8080, NULL);
+    network_down(one);
+    purge();
+    assert_prints("1", "cat /proc/sys/net/ipv4/ip_forward"); /* the other needs it */
+    int sb = serve(b.add.pod.netns, 8080, "b");
+    assert_answer(NULL, SOCK_STREAM, b.ip, 8080, "b 10.245.0.1");
+    stop(sa);
+    stop(sb);
+    network_down(two);
+    struct err e = ERR_INIT(&arena);
+    assert_int_equal(network_purge(str_z(other_dir), &e), 0);
+    rmdir(other_dir);
+    keep_host_state("after");
+    assert_same_state("before", "after");
+}
+
 WORLD_TESTS(cmocka_unit_test(purge_leaves_the_host_as_it_was),
             cmocka_unit_test(host_ports_lead_to_pods), cmocka_unit_test(a_new_agent_adopts),
             cmocka_unit_test(a_lost_table_is_made_again),
             cmocka_unit_test(killed_agents_leave_nothing_that_purge_forgets),
-            cmocka_unit_test(foreign_things_are_respected), cmocka_unit_test(closing_cancels))
+            cmocka_unit_test(foreign_things_are_respected), cmocka_unit_test(closing_cancels),
+            cmocka_unit_test(clusters_live_side_by_side))

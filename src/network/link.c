@@ -251,13 +251,18 @@ static struct nlmsghdr *up_message(struct nl_batch *b, int index)
     return nl_begin(b, "set link up", 0, RTM_SETLINK, 0, &head, sizeof head, NL_ROOM);
 }
 
-void link_set_port(struct nl_batch *b, const char *name, int bridge)
+void link_set_master(struct nl_batch *b, const char *name, int bridge)
 {
     struct nlmsghdr *m = link_message(b, "set bridge", 0, RTM_SETLINK, 0, 0);
     mnl_attr_put_strz(m, IFLA_IFNAME, name);
     mnl_attr_put_u32(m, IFLA_MASTER, (uint32_t)bridge);
     nl_end(b, m);
-    m = link_message(b, "set bridge port", EAFNOSUPPORT /* no IPv6 */, RTM_NEWLINK, 0, 0);
+}
+
+void link_set_port(struct nl_batch *b, const char *name)
+{
+    struct nlmsghdr *m =
+        link_message(b, "set bridge port", EAFNOSUPPORT /* no IPv6 */, RTM_NEWLINK, 0, 0);
     mnl_attr_put_strz(m, IFLA_IFNAME, name);
     struct info i = info_begin(m, IFLA_INFO_SLAVE_KIND, "bridge", IFLA_INFO_SLAVE_DATA);
     mnl_attr_put_u8(m, IFLA_BRPORT_MODE, BRIDGE_MODE_HAIRPIN);

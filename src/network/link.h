@@ -49,8 +49,10 @@ void link_add_bridge(struct nl_batch *b, const char *name, const uint8_t mac[MAC
  * namespace. Both are down. */
 void link_add_pod(struct nl_batch *b, const char *name, int bridge, int netns_fd,
                   const uint8_t mac[MAC_LEN], uint32_t mtu);
-/* A port that may send a packet back where it came from, without an address of its own; up. */
-void link_set_port(struct nl_batch *b, const char *name, int bridge);
+void link_set_master(struct nl_batch *b, const char *name, int bridge);
+/* Makes a port of a bridge one that may send a packet back where it came from, without an address
+ * of its own; up. */
+void link_set_port(struct nl_batch *b, const char *name);
 void link_set_up(struct nl_batch *b, int index);
 /* No IPv6 link-local address (and so no traffic for it). */
 void link_set_no_ipv6(struct nl_batch *b, int index);

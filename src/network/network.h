@@ -43,7 +43,7 @@
 struct network;
 
 enum {
-    NETWORK_NAME_MAX = 9,            /* of the cluster's name: it must fit a link name */
+    NETWORK_NAME_MAX = 11,           /* of the cluster's name: "<name>.<number>" is a link */
     NETWORK_ID_MAX = 128,            /* of a sandbox id */
     NETWORK_HOST_PORTS_MAX = 256,    /* per pod */
     NETWORK_SERVICE_PORTS_MAX = 256, /* per Service or EndpointSlice */
@@ -55,9 +55,9 @@ enum {
 /* ---- life ---- */
 
 struct network_config {
-    struct str name;            /* [a-z][a-z0-9-]*, NETWORK_NAME_MAX at most */
-    struct str data_dir;        /* absolute */
-    struct str node_name;       /* endpoints with this node name are local */
+    struct str name;      /* [a-z][a-z0-9-]*, NETWORK_NAME_MAX at most; 9 with a pod CIDR of /16 */
+    struct str data_dir;  /* absolute */
+    struct str node_name; /* endpoints with this node name are local */
     struct str pod_cidr[2];     /* this node's pods, "10.244.0.0/24"; the second: other family or
                                    empty. IPv4 /8../29, IPv6 /48../120 */
     struct str cluster_cidr[2]; /* all nodes' pods: reached without masquerade. Empty: pod_cidr */
@@ -97,7 +97,8 @@ struct ip network_gateway(const struct network *n, int family);
  * reports the first one. 0 also when there is nothing to undo. Callable again. */
 int network_purge(struct str data_dir, struct err *e) MUST_USE;
 
-/* ---- pods ---- */
+/* ---- pods ----
+ * When there is nothing to do, done is called before the call returns. */
 
 enum network_protocol { NETWORK_TCP = 6, NETWORK_UDP = 17, NETWORK_SCTP = 132 };
 /* "TCP", "UDP", "SCTP", and "" for TCP. */

@@ -63,6 +63,24 @@ static void services_are_reached_from_everywhere(void **state)
     /* hairpin: a pod that is its own backend */
     assert_answer(a.add.pod.netns, SOCK_STREAM, "10.96.0.80", 80, "a 10.244.0.1");
     assert_answer(a.add.pod.netns, SOCK_STREAM, "192.0.2.1", 30080, "a 10.244.0.1");
+    /* a backend that is the host itself, as the API server's is */
+    const char *const host[] = {"192.0.2.1", NULL};
+    struct svc api = {.name = "api",
+                      .cluster_ip = "10.96.0.1",
+                      .port = 443,
+                      .node_port = 30443,
+                      .target_port = 7070,
+                      .pods = host};
+    int sh = serve(NULL, 7070, "host");
+    set_service(n, &api);
+    settle(n);
+    snprintf(from_b, sizeof from_b, "host %s", b.ip);
+    assert_answer(b.add.pod.netns, SOCK_STREAM, "10.96.0.1", 443, from_b);
+    assert_answer(NULL, SOCK_STREAM, "10.96.0.1", 443, "host 10.244.0.1");
+    assert_answer(NULL, SOCK_STREAM, "127.0.0.1", 30443, NULL);
+    assert_answer(outside, SOCK_STREAM, "192.0.2.1", 30443, "host 192.0.2.2");
+    stop(sh);
+    drop_service(n, "api");
     /* what is no service, or has no backend, refuses at once */
     assert_int_equal(ask_from(b.add.pod.netns, SOCK_STREAM, "10.96.0.80", 81), ECONNREFUSED);
     assert_int_equal(ask_from(b.add.pod.netns, SOCK_STREAM, "10.96.9.9", 80), ECONNREFUSED);
@@ -142,9 +160,8 @@ static int hold_flow(const char *netns, const char *ip, uint16_t port, int go, i
     if (pid)
         return pid;
     enter(netns);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    inet_pton(AF_INET, ip, &to.sin_addr);
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    struct sockaddr_in6 to;
+    int fd = socket_to(ip, port, SOCK_DGRAM, &to);
     for (;;) {
         char c, text[128] = "-";
         if (read(go, &c, 1) != 1)
@@ -268,9 +285,8 @@ static int load(const char *ip, uint16_t port, int back, int *ret_pid)
     sigprocmask(SIG_BLOCK, &term, NULL);
     while (!stopped) {
         char text[128];
-        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-        inet_pton(AF_INET, ip, &to.sin_addr);
-        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        struct sockaddr_in6 to;
+        int fd = socket_to(ip, port, SOCK_STREAM, &to);
         failed += ask_on(fd, &to, SOCK_STREAM, text, sizeof text) != 0;
         done++;
         close(fd);
@@ -393,8 +409,72 @@ static void dns_answers_pods(void **state)
     purge();
 }
 
+/* ---- both families ---- */
+
+static void both_families_work(void **state)
+{
+    NEEDS_ROOT();
+    struct err e = ERR_INIT(&arena);
+    struct network_config c = config();
+    c.pod_cidr[1] = STR("fd00:244::/64");
+    c.cluster_cidr[1] = STR("fd00:244::/48");
+    c.service_cidr[1] = STR("fd00:96::/112");
+    c.dns_address[1] = STR("fd00:96::a");
+    struct network *n = start_network(&c);
+    struct pod a = {0}, b = {0};
+    add_pod(n, &a, "a");
+    add_pod(n, &b, "b");
+    char ip6[IP_TEXT_MAX], want[64];
+    ip_text(a.add.pod.ips[1], ip6);
+    int sa = serve(a.add.pod.netns, 8080, "a");
+    snprintf(want, sizeof want, "a %s", ip_text(b.add.pod.ips[1], (char[IP_TEXT_MAX]){0}));
+    assert_answer(b.add.pod.netns, SOCK_STREAM, ip6, 8080, want);
+    struct network_service_port port = {STR("p"), NETWORK_TCP, 80, 30080};
+    const struct str ips[] = {STR("10.96.0.80"), STR("fd00:96::80")};
+    struct network_service s = {.namespace_ = STR("default"),
+                                .name = STR("web"),
+                                .type = NETWORK_NODE_PORT,
+                                .cluster_ips = ips,
+                                .cluster_ip_count = 2,
+                                .ports = &port,
+                                .port_count = 1,
+                                .affinity_timeout_s = 100};
+    struct network_slice_port target = {STR("p"), NETWORK_TCP, 8080};
+    struct network_endpoint ep = {.address = str_z(ip6), .ready = true, .serving = true};
+    struct network_slice sl = {.namespace_ = STR("default"),
+                               .name = STR("web-6"),
+                               .service = STR("web"),
+                               .ports = &target,
+                               .port_count = 1,
+                               .endpoints = &ep,
+                               .endpoint_count = 1};
+    assert_int_equal(network_service_set(n, &s, &e), 0);
+    assert_int_equal(network_slice_set(n, &sl, &e), 0);
+    network_synced(n);
+    settle(n);
+    assert_answer(b.add.pod.netns, SOCK_STREAM, "fd00:96::80", 80, want);
+    assert_answer(NULL, SOCK_STREAM, "fd00:96::80", 80, "a fd00:244::1");
+    assert_answer(a.add.pod.netns, SOCK_STREAM, "fd00:96::80", 80, "a fd00:244::1");
+    assert_answer(b.add.pod.netns, SOCK_STREAM, "fd00:244::1", 30080, want);
+    assert_int_equal(ask_from(b.add.pod.netns, SOCK_STREAM, "fd00:96::81", 80), ECONNREFUSED);
+    assert_int_equal(ask_from(b.add.pod.netns, SOCK_STREAM, "10.96.0.80", 80), ECONNREFUSED);
+    network_down(n);
+    n = start_network(&c);
+    struct network_stats st;
+    network_stats(n, &st);
+    assert_int_equal(st.pods, 2);
+    assert_int_equal(st.frontends, 4);
+    struct network_pod again;
+    assert_true(network_pod_find(n, STR("b"), &again));
+    assert_answer(again.netns, SOCK_STREAM, "fd00:96::80", 80, want);
+    stop(sa);
+    network_down(n);
+    purge();
+}
+
 WORLD_TESTS(cmocka_unit_test(pods_reach_each_other_and_the_world),
             cmocka_unit_test(services_are_reached_from_everywhere),
             cmocka_unit_test(backends_are_balanced_and_sticky_on_demand),
             cmocka_unit_test(udp_flows_follow_the_backends), cmocka_unit_test(policies_are_kept),
-            cmocka_unit_test(rolling_updates_lose_nothing), cmocka_unit_test(dns_answers_pods))
+            cmocka_unit_test(rolling_updates_lose_nothing), cmocka_unit_test(dns_answers_pods),
+            cmocka_unit_test(both_families_work))

@@ -310,6 +310,7 @@ static void outward_rule(const struct scope *s)
     in_prefix(&r, s->l, s->l->source, NFT_CMP_EQ, pods);
     in_prefix(&r, s->l, s->l->destination, NFT_CMP_NEQ, cluster);
     link_is(&r, NFT_META_OIFNAME, NFT_CMP_NEQ, s->c->bridge);
+    link_is(&r, NFT_META_OIFNAME, NFT_CMP_NEQ, "lo"); /* the gateway's address is the host's */
     masquerade_end(&r);
 }
 

@@ -3,6 +3,8 @@
 
 #include <ctype.h>
 
+#include "network/ipam.h"
+
 enum { NFT_TABLE_VERSION = 1, DOMAIN_MAX = 200, NODE_NAME_MAX = 253 };
 
 static char *copy(struct str s, const char *otherwise)
@@ -58,6 +60,21 @@ static int parse_ips(const struct str texts[2], struct ip ret[2], const char *wh
         ret[a.family == 6] = a;
     }
     return 0;
+}
+
+/* "<name>.<offset>" must be a link name. */
+static int check_link_names(const struct plan *p, struct err *e)
+{
+    struct ipam m;
+    char offset[16];
+    ipam_init(&m, p->pods[0].ip.family ? p->pods[0] : p->pods[1]);
+    int room = IFNAMSIZ - 1 - snprintf(offset, sizeof offset, ".%u", m.last);
+    ipam_fini(&m);
+    if ((int)strlen(p->name) <= room)
+        return 0;
+    return err_set(e, ERR_INVALID,
+                   "cluster name \"%s\" is too long for so large a pod CIDR: %d characters at most",
+                   p->name, room);
 }
 
 static int check_pods(const struct plan *p, struct err *e)
@@ -152,7 +169,9 @@ static int parse(struct plan *p, const struct network_config *c, struct err *e)
         (error = parse_cidrs(c->service_cidr, p->services, "service CIDR", e)) ||
         (error = parse_ips(c->dns_address, p->dns, "DNS address", e)))
         return error;
-    return check_pods(p, e);
+    memcpy(p->name, c->name.p, c->name.n);
+    error = check_pods(p, e);
+    return error ? error : check_link_names(p, e);
 }
 
 int plan_init(struct plan *p, const struct network_config *c, struct err *e)
@@ -161,7 +180,6 @@ int plan_init(struct plan *p, const struct network_config *c, struct err *e)
     int error = parse(p, c, e);
     if (error)
         return error;
-    memcpy(p->name, c->name.p, c->name.n);
     p->data_dir = copy(c->data_dir, "");
     p->node_name = copy(c->node_name, "");
     p->dns_domain = copy(c->dns_domain, "cluster.local");

@@ -30,6 +30,7 @@ static void write_sysctls(bool six)
         return;
     file_write("/proc/sys/net/ipv6/conf/default/accept_redirects", STR("0"));
     file_write("/proc/sys/net/ipv6/conf/default/accept_ra", STR("0"));
+    file_write("/proc/sys/net/ipv6/conf/default/accept_dad", STR("0"));
 }
 
 static int make_namespace(const struct plan *plan, struct pod_link *l, struct err *e)
@@ -69,7 +70,7 @@ static void plan_host_end(const struct pod_site *site, struct nl_batch *b, const
     pod_ips(site->plan, l->record->offset, ips);
     link_mac(ips[site->plan->primary], mac);
     link_add_pod(b, link, site->bridge, l->netns_fd, mac, site->mtu);
-    link_set_port(b, link, site->bridge);
+    link_set_port(b, link);
     plan_routes(site, b, ips);
 }
 
@@ -140,8 +141,10 @@ void pod_link_repair(struct nl_batch *b, const struct pod_site *site, const stru
     struct ip ips[2];
     plan_link(site->plan->name, r->offset, link);
     pod_ips(site->plan, r->offset, ips);
-    if (!is_port)
-        link_set_port(b, link, site->bridge);
+    if (!is_port) {
+        link_set_master(b, link, site->bridge);
+        link_set_port(b, link);
+    }
     plan_routes(site, b, ips);
 }
 

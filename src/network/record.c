@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
@@ -73,6 +74,23 @@ static int make_folder(const char *path, struct err *e)
     return 0;
 }
 
+static bool is_mount(const char *path)
+{
+    CLEANUP(free_ptr) char *parent = xasprintf("%s/..", path);
+    struct stat own, above;
+    return stat(path, &own) == 0 && stat(parent, &above) == 0 && own.st_dev != above.st_dev;
+}
+
+static int make_mount(const char *dir, struct err *e)
+{
+    int error = make_folder(dir, e);
+    if (error || is_mount(dir))
+        return error;
+    if (mount("barque", dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=64m") < 0)
+        return err_errno(e, errno, "mount a tmpfs at %s", dir);
+    return 0;
+}
+
 /* ---- the host ---- */
 
 static char *host_path(const char *dir)
@@ -136,13 +154,14 @@ int record_host_load(const char *dir, struct record_host *ret, struct err *e)
 
 int record_host_save(const char *dir, const struct record_host *h, struct err *e)
 {
-    static const char *const folders[] = {"", "/adding", "/pods", "/removing", "/netns"};
-    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+    static const char *const folders[] = {"/adding", "/pods", "/removing", "/netns"};
+    int error = make_mount(dir, e);
+    for (size_t i = 0; i < ARRAY_LEN(folders) && !error; i++) {
         CLEANUP(free_ptr) char *folder = xasprintf("%s%s", dir, folders[i]);
-        int error = make_folder(folder, e);
-        if (error)
-            return error;
+        error = make_folder(folder, e);
     }
+    if (error)
+        return error;
     CLEANUP(free_ptr) char *path = host_path(dir);
     CLEANUP(buf_fini) struct buf b = BUF_INIT(RECORD_MAX);
     buf_fmt(&b, "name %s\nranges %s\n", h->name, h->ranges);
@@ -295,7 +314,7 @@ void record_pods_free(struct record_pods *v)
 
 /* ---- the end ---- */
 
-static int empty_folder(const char *folder, struct err *e)
+static int remove_folder(const char *folder, struct err *e)
 {
     DIR *d = opendir(folder);
     if (!d)
@@ -311,12 +330,13 @@ static int empty_folder(const char *folder, struct err *e)
 
 int record_remove_all(const char *dir, struct err *e)
 {
-    static const char *const folders[] = {"/adding", "/pods", "/removing", "/netns", ""};
-    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+    static const char *const folders[] = {"/adding", "/pods", "/removing", "/netns"};
+    int error = 0;
+    for (size_t i = 0; i < ARRAY_LEN(folders) && !error; i++) {
         CLEANUP(free_ptr) char *folder = xasprintf("%s%s", dir, folders[i]);
-        int error = empty_folder(folder, e);
-        if (error)
-            return error;
+        error = remove_folder(folder, e);
     }
-    return 0;
+    if (!error && is_mount(dir) && umount2(dir, MNT_DETACH) < 0)
+        return err_errno(e, errno, "unmount %s", dir);
+    return error ? error : remove_folder(dir, e);
 }

@@ -10,7 +10,8 @@
  *
  * A record moves between the folders by rename, so whatever a dying agent leaves says what is to
  * be finished or undone. Files are replaced whole, never synced: they matter only as long as the
- * kernel that has the links runs, and after a boot the pins are no mounts any more.
+ * kernel that has the links runs. So <data_dir>/network is a tmpfs of its own, which is gone after
+ * a boot together with everything it tells of (and makes files in microseconds).
  *
  * All calls block on the file system.
  */
@@ -36,7 +37,7 @@ struct record_host {
 
 /* 1: there is none. ERR_STORE_CORRUPT: not readable as such. */
 int record_host_load(const char *dir, struct record_host *ret, struct err *e) MUST_USE;
-/* Makes the folders too. */
+/* Makes the folders too, and mounts the first. */
 int record_host_save(const char *dir, const struct record_host *h, struct err *e) MUST_USE;
 void record_host_fini(struct record_host *h);
 
@@ -73,7 +74,7 @@ void record_pods_free(struct record_pods *v);
 /* Freed by the caller. */
 char *record_pin_path(const char *dir, const char *id);
 
-/* Removes all that is left of dir. */
+/* Removes all that is left of dir, the mount included. */
 int record_remove_all(const char *dir, struct err *e) MUST_USE;
 
 /* A small file as text, NUL-terminated, at most room - 1 bytes; a negative errno. */

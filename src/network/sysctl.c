@@ -126,6 +126,8 @@ int sysctl_apply(const struct plan *p, struct err *e)
     if (error || !p->pods[1].ip.family)
         return error;
     set_of_link(p->bridge, "ipv6", "accept_ra", "0");
+    /* Nobody else can have its link-local address, without which it asks for no neighbour. */
+    set_of_link(p->bridge, "ipv6", "accept_dad", "0");
     return turn_on(FORWARD6, e);
 }
 

@@ -70,11 +70,10 @@ UNUSED static void on_started(void *arg, const struct err *e)
     loop_stop(loop);
 }
 
-UNUSED static struct network *network_up(void)
+UNUSED static struct network *start_network(const struct network_config *c)
 {
     struct err e = ERR_INIT(&arena);
-    struct network_config c = config();
-    struct network *n = network_new(loop, &c, &e);
+    struct network *n = network_new(loop, c, &e);
     if (!n)
         fail_msg("%.*s", STR_ARG(e.message));
     struct start_result r = {0};
@@ -83,6 +82,12 @@ UNUSED static struct network *network_up(void)
     if (r.code)
         fail_msg("%s", r.message);
     return n;
+}
+
+UNUSED static struct network *network_up(void)
+{
+    struct network_config c = config();
+    return start_network(&c);
 }
 
 UNUSED static void network_down(struct network *n)
@@ -175,7 +180,8 @@ UNUSED static int fork_child(void)
     for (int fd = 3; fd < 256; fd++) {
         struct sockaddr_storage a = {0};
         socklen_t n = sizeof a;
-        if (getsockname(fd, (struct sockaddr *)&a, &n) == 0 && a.ss_family == AF_INET)
+        if (getsockname(fd, (struct sockaddr *)&a, &n) == 0 &&
+            (a.ss_family == AF_INET || a.ss_family == AF_INET6))
             close(fd);
     }
     return 0;
@@ -187,24 +193,26 @@ UNUSED static void enter(const char *netns)
         return;
     CLEANUP(close_fd) int fd = open(netns, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
-        _exit(99);
+        _exit(250);
 }
 
 UNUSED static int bound_socket(int type, uint16_t port)
 {
-    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), on = 1;
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET6, type | SOCK_CLOEXEC, 0), on = 1;
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || (type == SOCK_STREAM && listen(fd, 64)))
-        _exit(98);
+        _exit(251);
     return fd;
 }
 
 UNUSED static void answer_text(char *out, size_t room, const char *name,
-                               const struct sockaddr_in *peer)
+                               const struct sockaddr_in6 *peer)
 {
-    char text[INET_ADDRSTRLEN];
-    snprintf(out, room, "%s %s", name, inet_ntop(AF_INET, &peer->sin_addr, text, sizeof text));
+    char text[INET6_ADDRSTRLEN];
+    struct str ip = str_z(inet_ntop(AF_INET6, &peer->sin6_addr, text, sizeof text));
+    str_skip(&ip, STR("::ffff:"));
+    snprintf(out, room, "%s %.*s", name, STR_ARG(ip));
 }
 
 /* Answers every connection and datagram with its name and the client's address. */
@@ -221,7 +229,7 @@ UNUSED static int serve(const char *netns, uint16_t port, const char *name)
         close(ready[1]);
         for (;;) {
             char text[128];
-            struct sockaddr_in peer;
+            struct sockaddr_in6 peer;
             socklen_t n = sizeof peer;
             poll(fds, 2, -1);
             if (fds[0].revents) {
@@ -252,21 +260,34 @@ UNUSED static void stop(int pid)
 }
 
 /* A UDP client that keeps its socket, and so its flow, over several questions. */
-UNUSED static int ask_on(int fd, struct sockaddr_in *to, int type, char *text, size_t room)
+UNUSED static int ask_on(int fd, const struct sockaddr_in6 *to, int type, char *text, size_t room)
 {
     struct timeval limit = {.tv_usec = 300000};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (type == SOCK_STREAM && connect(fd, (struct sockaddr *)to, sizeof *to) < 0)
+    if (type == SOCK_STREAM && connect(fd, (const struct sockaddr *)to, sizeof *to) < 0)
         return errno == EINPROGRESS ? ETIMEDOUT : errno;
     if (type == SOCK_DGRAM &&
-        (connect(fd, (struct sockaddr *)to, sizeof *to) < 0 || send(fd, "?", 1, 0) < 0))
+        (connect(fd, (const struct sockaddr *)to, sizeof *to) < 0 || send(fd, "?", 1, 0) < 0))
         return errno;
     ssize_t n = recv(fd, text, room - 1, 0);
     if (n < 0)
         return errno == EAGAIN ? ETIMEDOUT : errno;
     text[n] = 0;
     return 0;
+}
+
+/* A socket of that type, and the address. */
+UNUSED static int socket_to(const char *ip, uint16_t port, int type, struct sockaddr_in6 *ret)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    bool six = strchr(ip, ':');
+    *ret = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    must(inet_pton(six ? AF_INET6 : AF_INET, ip,
+                   six ? (void *)&ret->sin6_addr : (void *)&v4.sin_addr) == 1);
+    if (!six)
+        memcpy(ret, &v4, sizeof v4);
+    return socket(six ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0);
 }
 
 static char answer[128];
@@ -280,9 +301,9 @@ UNUSED static int ask_from(const char *netns, int type, const char *ip, uint16_t
     if (pid == 0) {
         char text[128] = "";
         enter(netns);
-        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-        inet_pton(AF_INET, ip, &to.sin_addr);
-        int error = ask_on(socket(AF_INET, type, 0), &to, type, text, sizeof text);
+        struct sockaddr_in6 to;
+        int fd = socket_to(ip, port, type, &to);
+        int error = ask_on(fd, &to, type, text, sizeof text);
         must(write(back[1], text, strlen(text) + 1) > 0);
         _exit(error);
     }
@@ -431,7 +452,7 @@ UNUSED static int end_world(void **state)
         return 0;
     stop(outside_pid);
     loop_free(loop);
-    run_command("rm %s.*; rmdir %s", data_dir, data_dir);
+    run_command("rm -f %s.*; rmdir %s", data_dir, data_dir);
     arena_fini(&arena);
     return 0;
 }
